@@ -1,0 +1,90 @@
+"""diaphane: a scan goes in; a measured, calibrated finding comes out that shows why.
+
+The public names below are loaded on first use, so that ``import diaphane`` stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diaphane.acquire import read, read_series
+    from diaphane.apps import analyze
+    from diaphane.batch import evaluate, predict
+    from diaphane.bundle import Bundle, load_bundle
+    from diaphane.core.case import Case, Identified, Series
+    from diaphane.core.errors import DiaphaneError
+    from diaphane.core.evaluation import Evaluation
+    from diaphane.core.finding import Analysis, Evidence, Finding
+    from diaphane.core.geometry import Geometry
+    from diaphane.core.volume import Volume
+    from diaphane.learn import plan, train
+    from diaphane.preprocess import Recipe
+
+try:
+    __version__ = version("diaphane")
+except PackageNotFoundError:  # a source tree on sys.path, not installed
+    __version__ = "0+unknown"
+
+_HOME = {
+    "Analysis": "diaphane.core.finding",
+    "Bundle": "diaphane.bundle",
+    "Case": "diaphane.core.case",
+    "DiaphaneError": "diaphane.core.errors",
+    "Evaluation": "diaphane.core.evaluation",
+    "Evidence": "diaphane.core.finding",
+    "Finding": "diaphane.core.finding",
+    "Geometry": "diaphane.core.geometry",
+    "Identified": "diaphane.core.case",
+    "Recipe": "diaphane.preprocess",
+    "Series": "diaphane.core.case",
+    "Volume": "diaphane.core.volume",
+    "analyze": "diaphane.apps",
+    "evaluate": "diaphane.batch",
+    "load_bundle": "diaphane.bundle",
+    "plan": "diaphane.learn",
+    "predict": "diaphane.batch",
+    "read": "diaphane.acquire",
+    "read_series": "diaphane.acquire",
+    "train": "diaphane.learn",
+}
+
+__all__ = [
+    "Analysis",
+    "Bundle",
+    "Case",
+    "DiaphaneError",
+    "Evaluation",
+    "Evidence",
+    "Finding",
+    "Geometry",
+    "Identified",
+    "Recipe",
+    "Series",
+    "Volume",
+    "__version__",
+    "analyze",
+    "evaluate",
+    "load_bundle",
+    "plan",
+    "predict",
+    "read",
+    "read_series",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        home = _HOME[name]
+    except KeyError:
+        raise AttributeError(f"module 'diaphane' has no attribute {name!r}") from None
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

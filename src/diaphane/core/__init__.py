@@ -1,0 +1,1 @@
+"""The words that every room shares. Needs numpy only."""

@@ -1,0 +1,30 @@
+"""Fixtures shared by all rooms."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("DIAPHANE_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _private_key(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Pseudonyms of the tests come from a key of their own, never the user's."""
+    os.environ["DIAPHANE_HOME"] = str(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """Path of a real data set; the test skips where it is absent."""
+
+    def find(name: str) -> Path:
+        path = SHARED / name
+        if not path.exists():
+            pytest.skip(f"the real data set '{name}' is not here (DIAPHANE_SHARED_DATA)")
+        return path
+
+    return find
