@@ -1,0 +1,5 @@
+"""``python -m diaphane`` is the same as ``diaphane``."""
+
+from diaphane.cli import main
+
+main()

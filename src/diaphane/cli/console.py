@@ -1,0 +1,138 @@
+"""What every verb shares: options, progress, and errors as exit codes."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, ParamSpec
+
+import typer
+
+from diaphane.core.errors import DiaphaneError
+from diaphane.core.protocols import Progress, silent
+
+P = ParamSpec("P")
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="Compute threads (default: all cores).")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of all randomness.")]
+
+DONE, SOME_REFUSED, WRONG_USAGE, NOTHING_DONE, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+class Settings:
+    """Set once by the options before the verb."""
+
+    debug = False
+
+
+def show_error(error: DiaphaneError, *, as_json: bool = False) -> None:
+    """One line on standard error; with ``as_json`` an object on standard output as well."""
+    if as_json:
+        say_json(
+            {
+                "error": error.code,
+                "problem": error.problem,
+                "path": error.path,
+                "remedy": error.remedy,
+            }
+        )
+    typer.echo(f"diaphane: {error}", err=True)
+
+
+def verb(function: Callable[P, int | None]) -> Callable[P, None]:
+    """Turn a function into a command: errors become a line and an exit code.
+
+    The function returns its exit code, ``None`` meaning 0. Without ``--debug`` no traceback
+    is ever shown.
+    """
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            code = function(*args, **kwargs) or DONE
+        except DiaphaneError as error:
+            if Settings.debug:
+                raise
+            show_error(error, as_json=bool(kwargs.get("as_json")))
+            code = error.exit_code
+        except KeyboardInterrupt:
+            if Settings.debug:
+                raise
+            typer.echo("diaphane: interrupted; nothing half-written is left.", err=True)
+            code = INTERRUPTED
+        except MemoryError:
+            typer.echo("diaphane: out of memory. Try a smaller input or fewer threads.", err=True)
+            code = NOTHING_DONE
+        except Exception as error:
+            if Settings.debug:
+                raise
+            typer.echo(
+                f"diaphane: unexpected {type(error).__name__}: {error}. "
+                "This is a defect of diaphane; run again with --debug before the verb "
+                "and report it.",
+                err=True,
+            )
+            code = NOTHING_DONE
+        raise typer.Exit(code)
+
+    return run
+
+
+def say(text: str, *, quiet: bool = False) -> None:
+    """Print a line unless quiet."""
+    if not quiet:
+        typer.echo(text)
+
+
+def say_json(data: Any) -> None:
+    """Print one JSON object; NaN is not JSON and is refused."""
+    typer.echo(json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False))
+
+
+@contextmanager
+def progress_bar(*, quiet: bool = False, as_json: bool = False) -> Iterator[Progress]:
+    """Yield a :data:`Progress`; a bar is drawn only when a person is watching.
+
+    The bar appears after two seconds, so that short work leaves no trace.
+    """
+    if quiet or as_json or not sys.stderr.isatty():
+        yield silent
+        return
+    import time
+
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    bar = Bar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    began = time.monotonic()
+    task = bar.add_task("", total=1.0)
+    shown = False
+
+    def show(stage: str, share: float) -> None:
+        nonlocal shown
+        if not shown and time.monotonic() - began > 2:
+            bar.start()
+            shown = True
+        bar.update(task, description=stage.replace("_", " "), completed=share)
+
+    try:
+        yield show
+    finally:
+        if shown:
+            bar.stop()
