@@ -94,6 +94,10 @@ class Evidence:
         ``(t, H, W)`` prepared mask, 0 to 1.
     receptive_field:
         Side length of what one feature sees, in prepared pixels; ``pixel_mm`` their size.
+    placement:
+        4x4 matrix from prepared index ``(t, y, x, 1)`` to native index ``(z, y, x, 1)``;
+        ``None`` where the prepared slices are no affine picture of the native grid. With it
+        the report draws the contributions on the native image.
     """
 
     target: str
@@ -107,6 +111,7 @@ class Evidence:
     mask: NDArray[np.float32]
     receptive_field: int | None = None
     pixel_mm: float | None = None
+    placement: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
