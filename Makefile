@@ -1,0 +1,51 @@
+# Needs Python 3.11 or newer; everything else is set up here. On Windows use the commands that
+# the README gives, they are the same without make.
+
+PYTHON ?= python3
+BASE := .venv-demo
+DEV := .venv
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help demo test lint format bench docs bundles clean
+
+help:  ## Show what can be made
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(BASE)/ready  ## The whole way on a scan the program makes itself (no torch)
+	$(BASE)/bin/diaphane demo --out out/demo
+
+test: $(DEV)/ready  ## All tests; those that need absent data or programs skip and say why
+	OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+lint: $(DEV)/ready  ## Style and types
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/mypy
+
+format: $(DEV)/ready  ## Put the code in order
+	$(DEV)/bin/ruff check --fix .
+	$(DEV)/bin/ruff format .
+
+bench: $(DEV)/ready  ## Measure against the tools a user would pick instead (long)
+	$(DEV)/bin/python benchmarks/run.py $(ARGS)
+
+docs: $(DEV)/ready  ## Build the documentation into site/
+	$(DEV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt -e '.[docs]'
+	$(DEV)/bin/mkdocs build --strict
+
+bundles: $(DEV)/ready  ## Train the shipped bundles again (LIDC=folder of the nodule set)
+	$(DEV)/bin/diaphane train $(LIDC) --plan recipes/lung-nodule.yaml --out out/lung-nodule
+	@echo "The bundle is in out/lung-nodule/bundle; src/diaphane/bundle/shipped/lung-nodule is its home."
+
+clean:  ## Remove what was made
+	rm -rf $(BASE) $(DEV) out build dist site
+
+$(BASE)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(BASE)
+	$(BASE)/bin/python $(PIP_INSTALL) -e .
+	touch $@
+
+$(DEV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DEV)
+	$(DEV)/bin/python $(PIP_INSTALL) -e '.[learn,test,lint]'
+	touch $@
