@@ -1,0 +1,81 @@
+"""Planes of enhanced multi-frame objects, whose geometry stands in functional groups.
+
+Source: DICOM PS3.3 C.7.6.16 (multi-frame functional groups).
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from diaphane.acquire.headers import Header
+from diaphane.acquire.planes import Plane
+from diaphane.core.errors import GeometryError, UnreadableFile
+
+
+def enhanced_planes(header: Header) -> list[Plane]:
+    """One plane per frame of an enhanced CT, MR, PET or tomosynthesis object.
+
+    Raises
+    ------
+    UnreadableFile
+        When the functional groups are damaged or do not match the number of frames.
+    GeometryError
+        When a frame does not state its place.
+    """
+    import pydicom
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            data = pydicom.dcmread(header.path, stop_before_pixels=True, force=True)
+            shared = _first(data, "SharedFunctionalGroupsSequence")
+            frames = list(data.get("PerFrameFunctionalGroupsSequence", None) or [])
+            if len(frames) != header.frames:
+                raise UnreadableFile(
+                    f"The file declares {header.frames} frames and describes {len(frames)}.",
+                    path=header.path,
+                )
+            return [_plane(header, i, frame, shared) for i, frame in enumerate(frames)]
+    except (UnreadableFile, GeometryError):
+        raise
+    except Exception as error:  # pydicom raises whatever a damaged file makes it meet
+        raise UnreadableFile(
+            f"The functional groups are damaged ({type(error).__name__}).", path=header.path
+        ) from error
+
+
+def _plane(header: Header, index: int, frame: Any, shared: Any) -> Plane:
+    position = _value(frame, shared, "PlanePositionSequence", "ImagePositionPatient")
+    orientation = _value(frame, shared, "PlaneOrientationSequence", "ImageOrientationPatient")
+    spacing = _value(frame, shared, "PixelMeasuresSequence", "PixelSpacing")
+    thickness = _value(frame, shared, "PixelMeasuresSequence", "SliceThickness")
+    slope = _value(frame, shared, "PixelValueTransformationSequence", "RescaleSlope")
+    intercept = _value(frame, shared, "PixelValueTransformationSequence", "RescaleIntercept")
+    if position is None or orientation is None:
+        raise GeometryError(
+            f"Frame {index + 1} does not state its place in the patient.", path=header.path
+        )
+    return Plane(
+        header,
+        index,
+        tuple(float(v) for v in position),
+        tuple(float(v) for v in orientation),
+        () if spacing is None else tuple(float(v) for v in spacing),
+        None if thickness is None else float(thickness),
+        1.0 if slope is None else float(slope),
+        0.0 if intercept is None else float(intercept),
+    )
+
+
+def _value(frame: Any, shared: Any, group: str, name: str) -> Any:
+    for source in (frame, shared):
+        item = None if source is None else _first(source, group)
+        if item is not None and item.get(name, None) is not None:
+            return item.get(name)
+    return None
+
+
+def _first(data: Any, name: str) -> Any:
+    sequence = data.get(name, None)
+    return sequence[0] if sequence else None

@@ -1,0 +1,326 @@
+"""What the header of one DICOM file says, as far as reading its image needs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from diaphane.acquire.elements import (
+    DOUBLE_PIXELS,
+    FLOAT_PIXELS,
+    NATIVE_LITTLE,
+    Elements,
+    read_elements,
+)
+from diaphane.core.errors import UnreadableFile
+
+TAGS = {
+    "charset": 0x00080005,
+    "image_type": 0x00080008,
+    "sop_class": 0x00080016,
+    "sop_uid": 0x00080018,
+    "study_date": 0x00080020,
+    "accession": 0x00080050,
+    "modality": 0x00080060,
+    "manufacturer": 0x00080070,
+    "description": 0x0008103E,
+    "patient_name": 0x00100010,
+    "patient_id": 0x00100020,
+    "birth_date": 0x00100030,
+    "sex": 0x00100040,
+    "body_part": 0x00180015,
+    "thickness": 0x00180050,
+    "between": 0x00180088,
+    "imager_spacing": 0x00181164,
+    "kernel": 0x00181210,
+    "study_uid": 0x0020000D,
+    "series_uid": 0x0020000E,
+    "series_number": 0x00200011,
+    "instance_number": 0x00200013,
+    "position": 0x00200032,
+    "orientation": 0x00200037,
+    "frame_of_reference": 0x00200052,
+    "samples": 0x00280002,
+    "photometric": 0x00280004,
+    "planar": 0x00280006,
+    "frames": 0x00280008,
+    "rows": 0x00280010,
+    "columns": 0x00280011,
+    "spacing": 0x00280030,
+    "bits_allocated": 0x00280100,
+    "bits_stored": 0x00280101,
+    "high_bit": 0x00280102,
+    "signed": 0x00280103,
+    "intercept": 0x00281052,
+    "slope": 0x00281053,
+    "rescale_type": 0x00281054,
+    "modality_lut": 0x00283000,
+    "units": 0x00541001,
+    "shared_groups": 0x52009229,
+    "frame_groups": 0x52009230,
+}
+_NAMES = {tag: name for name, tag in TAGS.items()}
+
+ENHANCED_CLASSES = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT
+        "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT
+        "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR
+        "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR
+        "1.2.840.10008.5.1.4.1.1.130",  # Enhanced PET
+        "1.2.840.10008.5.1.4.1.1.128.1",  # Legacy Converted Enhanced PET
+        "1.2.840.10008.5.1.4.1.1.13.1.3",  # Breast tomosynthesis
+    }
+)
+_SECTION_CLASSES = ENHANCED_CLASSES | {
+    "1.2.840.10008.5.1.4.1.1.2",  # CT
+    "1.2.840.10008.5.1.4.1.1.4",  # MR
+    "1.2.840.10008.5.1.4.1.1.128",  # PET
+    "1.2.840.10008.5.1.4.1.1.20",  # NM
+}
+_CAPTURE_CLASS = "1.2.840.10008.5.1.4.1.1.7"
+DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
+_SECTION_MODALITIES = frozenset({"CT", "MR", "PT", "NM"})
+_OTHER_MODALITIES = frozenset(
+    {"SR", "PR", "KO", "SEG", "REG", "FID", "DOC", "PLAN", "RWV", "ANN", "M3D", "OT_DOC", "AU"}
+    | {"RTSTRUCT", "RTPLAN", "RTRECORD", "RTDOSE", "RTINTENT", "ECG", "HD", "STAIN", "TEXTUREMAP"}
+)
+
+Floats = tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """One DICOM file. Empty strings, ``None`` and empty tuples stand for what it leaves out.
+
+    Attributes
+    ----------
+    patient, frame_of_reference, study_uid, series_uid, sop_uid:
+        Identity; raw, only ever compared or passed to a pseudonymiser.
+    spacing:
+        PixelSpacing ``(dy, dx)`` in mm.
+    position, orientation:
+        ImagePositionPatient (3) and ImageOrientationPatient (6), LPS.
+    slope, intercept:
+        Rescale; 1 and 0 where absent.
+    bytes_expected:
+        Size of uncompressed pixels by rows, columns, frames, samples and bits.
+    """
+
+    path: Path
+    elements: Elements
+    sop_class: str
+    sop_uid: str
+    study_uid: str
+    series_uid: str
+    frame_of_reference: str
+    patient: tuple[bytes, bytes, bytes]
+    modality: str
+    image_type: tuple[str, ...]
+    manufacturer: str
+    description: str
+    body_part: str
+    kernel: str
+    thickness: float | None
+    between: float | None
+    series_number: int | None
+    instance_number: int | None
+    position: Floats
+    orientation: Floats
+    spacing: Floats
+    imager_spacing: Floats
+    rows: int
+    columns: int
+    frames: int
+    samples: int
+    photometric: str
+    planar: int
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    signed: bool
+    slope: float
+    intercept: float
+    rescaled: bool
+    rescale_type: str
+    units: str
+    has_modality_lut: bool
+    has_frame_groups: bool
+
+    @property
+    def has_pixels(self) -> bool:
+        """Whether the file holds an image."""
+        return self.elements.pixel_tag != 0
+
+    @property
+    def is_float(self) -> bool:
+        """Whether pixels are stored as floating point."""
+        return self.elements.pixel_tag in (FLOAT_PIXELS, DOUBLE_PIXELS)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the object is of a kind that is read here, not a report, mask or plan."""
+        return self.modality not in _OTHER_MODALITIES and (self.has_pixels or self.rows > 0)
+
+    @property
+    def is_section(self) -> bool:
+        """Whether the image is a section through the body, which needs its place in space."""
+        if self.sop_class in _SECTION_CLASSES:
+            return not (self.modality == "NM" and not self.orientation and self.is_planar_scan)
+        return self.modality in _SECTION_MODALITIES and not self.sop_class.startswith(
+            _CAPTURE_CLASS
+        )
+
+    @property
+    def is_planar_scan(self) -> bool:
+        """Nuclear medicine that projects (static, whole body, dynamic), not tomographic."""
+        return bool({"STATIC", "WHOLE BODY", "DYNAMIC", "GATED"} & set(self.image_type))
+
+    @property
+    def is_enhanced(self) -> bool:
+        """Whether geometry is stated per frame, in functional groups."""
+        return self.has_frame_groups
+
+    @property
+    def bytes_expected(self) -> int:
+        """Bytes of uncompressed pixels that the header declares."""
+        bits = self.rows * self.columns * self.frames * self.samples * self.bits_allocated
+        if self.photometric == "YBR_FULL_422" and self.samples == 3:
+            bits = bits // 3 * 2
+        return (bits + 7) // 8
+
+
+def read_header(path: Path) -> Header:
+    """Header of one file.
+
+    Raises
+    ------
+    UnreadableFile
+        When it is damaged, cut short, or states numbers that are none.
+    """
+    elements = read_elements(path, _NAMES)
+    text = {_NAMES[tag]: value for tag, value in elements.values.items()}
+
+    def words(name: str) -> tuple[str, ...]:
+        raw = text.get(name, b"").decode("latin-1").strip("\0 ")
+        return tuple(part.strip("\0 ") for part in raw.split("\\")) if raw else ()
+
+    def word(name: str) -> str:
+        return "\\".join(words(name))
+
+    def numbers(name: str, count: int) -> Floats:
+        found = words(name)
+        if len(found) < count or not all(found[:count]):
+            return ()
+        return tuple(_number(part, name, path) for part in found[:count])
+
+    def number(name: str) -> float | None:
+        found = numbers(name, 1)
+        return found[0] if found else None
+
+    def whole(name: str) -> int | None:
+        found = number(name)
+        return None if found is None else int(found)
+
+    def short(name: str, default: int) -> int:
+        raw = text.get(name, b"")
+        return int.from_bytes(raw[:2], "little") if len(raw) >= 2 else default
+
+    allocated = short("bits_allocated", 0)
+    if elements.pixel_tag in (FLOAT_PIXELS, DOUBLE_PIXELS):
+        allocated = allocated or (32 if elements.pixel_tag == FLOAT_PIXELS else 64)
+    stored = short("bits_stored", allocated)
+    slope, intercept = number("slope"), number("intercept")
+    frames = whole("frames")
+    return Header(
+        path=path,
+        elements=elements,
+        sop_class=word("sop_class"),
+        sop_uid=word("sop_uid"),
+        study_uid=word("study_uid"),
+        series_uid=word("series_uid"),
+        frame_of_reference=word("frame_of_reference"),
+        patient=(
+            text.get("patient_name", b"").strip(b"\0 "),
+            text.get("patient_id", b"").strip(b"\0 "),
+            text.get("birth_date", b"").strip(b"\0 "),
+        ),
+        modality=word("modality") or "OT",
+        image_type=words("image_type"),
+        manufacturer=word("manufacturer"),
+        description=word("description"),
+        body_part=word("body_part"),
+        kernel=word("kernel"),
+        thickness=number("thickness"),
+        between=number("between"),
+        series_number=whole("series_number"),
+        instance_number=whole("instance_number"),
+        position=numbers("position", 3),
+        orientation=numbers("orientation", 6),
+        spacing=numbers("spacing", 2),
+        imager_spacing=numbers("imager_spacing", 2),
+        rows=short("rows", 0),
+        columns=short("columns", 0),
+        frames=1 if frames is None else frames,
+        samples=short("samples", 1),
+        photometric=word("photometric"),
+        planar=short("planar", 0),
+        bits_allocated=allocated,
+        bits_stored=stored,
+        high_bit=short("high_bit", stored - 1),
+        signed=short("signed", 0) == 1,
+        slope=1.0 if slope is None else slope,
+        intercept=0.0 if intercept is None else intercept,
+        rescaled=slope is not None or intercept is not None,
+        rescale_type=word("rescale_type"),
+        units=word("units"),
+        has_modality_lut="modality_lut" in text,
+        has_frame_groups="frame_groups" in text or "shared_groups" in text,
+    )
+
+
+def check_pixels(header: Header) -> None:
+    """Refuse what cannot hold the image that it declares, before anything is allocated.
+
+    Raises
+    ------
+    UnreadableFile
+        When sizes are zero or the declared pixels do not fit into the file.
+    """
+    elements = header.elements
+    path = header.path
+    sizes = (header.rows, header.columns, header.frames, header.samples, header.bits_allocated)
+    if min(sizes) < 1 or header.bits_stored > header.bits_allocated or header.bits_stored < 1:
+        raise UnreadableFile(
+            f"The image size is not valid: {header.rows} rows, {header.columns} columns, "
+            f"{header.frames} frames, {header.bits_stored} of {header.bits_allocated} bits.",
+            path=path,
+        )
+    if elements.pixel_length < 0:  # encapsulated: each frame is held against its size when decoded
+        return
+    expected = header.bytes_expected
+    if elements.pixel_length < expected:
+        raise UnreadableFile(
+            f"The header declares {expected} bytes of pixels, but {elements.pixel_length} "
+            "are stored.",
+            path=path,
+            remedy="Export the image again.",
+        )
+    native = elements.syntax in NATIVE_LITTLE
+    if native and elements.pixel_offset + expected > elements.file_size:
+        missing = elements.pixel_offset + expected - elements.file_size
+        raise UnreadableFile(
+            f"The file is cut short: {missing} bytes of pixels are missing.",
+            path=path,
+            remedy="Copy or export it again.",
+        )
+
+
+def _number(text: str, name: str, path: Path) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if value - value != 0.0:  # NaN or infinite
+        raise UnreadableFile(f"The header holds a {name} that is not a number.", path=path)
+    return value

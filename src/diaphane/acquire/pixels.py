@@ -1,0 +1,309 @@
+"""From the bytes of DICOM files to voxels.
+
+Uncompressed little-endian grey pixels, which is most of what there is, are read by numpy
+straight from their place in the file; all else is decoded by pydicom with the plugins of the
+base install (gdcm, pylibjpeg, pyjpegls).
+
+Values: the rescale is applied. MONOCHROME1 (larger is darker) is inverted within its stored
+range so that larger is brighter, except where a value is a physical quantity (CT, PT, NM).
+Colour, including palettes and YBR, becomes RGB channels.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diaphane.acquire.elements import NATIVE_LITTLE, PIXEL_DATA
+from diaphane.acquire.headers import Header, check_pixels
+from diaphane.acquire.planes import Plane
+from diaphane.core.errors import InvalidVoxels, UnreadableFile
+
+Array = NDArray[Any]
+
+_PHYSICAL = frozenset({"CT", "PT", "NM"})
+_INT16 = np.iinfo(np.int16)
+
+
+class _DoesNotFit(Exception):
+    """A value leaves the range of the small type; the volume is read again as float32."""
+
+
+def is_inverted(header: Header) -> bool:
+    """Whether stored values are turned round so that larger is brighter."""
+    return header.photometric == "MONOCHROME1" and header.modality not in _PHYSICAL
+
+
+def read_voxels(planes: Sequence[Plane], threads: int | None = None) -> Array:
+    """Voxels ``(z, y, x)``, or ``(3, z, y, x)`` for colour, of planes in order.
+
+    int16 (or uint8, uint16) where rescaled values are whole numbers that fit, else float32.
+    One array is allocated, and every thread writes its planes into it.
+
+    Raises
+    ------
+    UnreadableFile
+        When pixels are damaged, cut short, or of a transfer syntax that cannot be decoded.
+    InvalidVoxels
+        When values are NaN or infinite.
+    """
+    first = planes[0].header
+    files = _by_file(planes)
+    for (_, header), _ in files:
+        check_pixels(header)
+    if first.elements.pixel_length < 0:
+        # Compressed data may declare any size: one file must decode to it before the rest
+        # is allocated.
+        decode(first, [planes[0].frame])
+    colour = first.samples > 1 or first.photometric == "PALETTE COLOR"
+    kinds = {_kind(plane) for plane in planes}
+    dtype = _join(kinds)
+    shape = (len(planes), first.rows, first.columns)
+    if colour:
+        return _read_colour(files, shape, threads)
+    out = np.empty(shape, dtype)
+    try:
+        _fill(out, files, threads)
+    except _DoesNotFit:
+        out = np.empty(shape, np.float32)
+        _fill(out, files, threads)
+    return out
+
+
+FileOfPlanes = tuple[tuple[Any, Header], list[tuple[int, Plane]]]
+
+
+def _by_file(planes: Sequence[Plane]) -> list[FileOfPlanes]:
+    numbered = list(enumerate(planes))
+    if len({p.header.path for p in planes}) == len(planes):
+        return [((p.header.path, p.header), [(z, p)]) for z, p in numbered]
+    numbered.sort(key=lambda zp: (str(zp[1].header.path), zp[1].frame))
+    found = []
+    for path, group in groupby(numbered, key=lambda zp: zp[1].header.path):
+        members = list(group)
+        found.append(((path, members[0][1].header), members))
+    return found
+
+
+def _kind(plane: Plane) -> np.dtype[Any]:
+    """Smallest type that is likely to hold the plane's rescaled values."""
+    header = plane.header
+    whole = float(plane.slope).is_integer() and float(plane.intercept).is_integer()
+    if header.is_float or header.has_modality_lut or not whole or header.bits_stored > 16:
+        return np.dtype(np.float32)
+    low, high = stored_range(header)
+    ends = sorted((low * plane.slope + plane.intercept, high * plane.slope + plane.intercept))
+    if ends[0] >= 0 and ends[1] <= 255:
+        return np.dtype(np.uint8)
+    if ends[0] >= 0 and ends[1] <= 65535 and ends[1] > _INT16.max:
+        return np.dtype(np.uint16)
+    if plane.slope == 1:
+        return np.dtype(np.int16)  # often declared wider than used: tried, and checked
+    fits = _INT16.min <= ends[0] and ends[1] <= _INT16.max
+    return np.dtype(np.int16) if fits else np.dtype(np.float32)
+
+
+def _join(kinds: set[np.dtype[Any]]) -> np.dtype[Any]:
+    if len(kinds) == 1:
+        return kinds.pop()
+    joined = np.result_type(*kinds)
+    return joined if joined == np.int16 else np.dtype(np.float32)
+
+
+def stored_range(header: Header) -> tuple[int, int]:
+    """Smallest and largest stored value that the header allows."""
+    if header.signed:
+        return -(1 << (header.bits_stored - 1)), (1 << (header.bits_stored - 1)) - 1
+    return 0, (1 << header.bits_stored) - 1
+
+
+def _fill(out: Array, files: Sequence[FileOfPlanes], threads: int | None) -> None:
+    def work(item: FileOfPlanes) -> None:
+        (_, header), members = item
+        if header.elements.syntax in NATIVE_LITTLE and _is_plain(header):
+            for z, plane in members:
+                _rescale_into(out[z], _native(header, plane.frame), plane)
+            return
+        frames = decode(header, [plane.frame for _, plane in members])
+        for (z, plane), pixels in zip(members, frames, strict=True):
+            _rescale_into(out[z], pixels, plane)
+
+    _run(work, files, threads)
+
+
+def _run(work: Any, files: Sequence[FileOfPlanes], threads: int | None) -> None:
+    workers = min(len(files), threads or default_threads())
+    if workers <= 1:
+        for item in files:
+            work(item)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(work, files):
+            pass
+
+
+def default_threads() -> int:
+    """Threads for reading: the cores this process may use, at most 8."""
+    import os
+
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # Windows and macOS
+        cores = os.cpu_count() or 1
+    return min(8, cores)
+
+
+def _is_plain(header: Header) -> bool:
+    return (
+        header.elements.pixel_tag == PIXEL_DATA
+        and header.samples == 1
+        and header.bits_allocated in (8, 16, 32)
+        and not header.has_modality_lut
+        and header.high_bit == header.bits_stored - 1
+        and header.elements.pixel_offset > 0
+    )
+
+
+def _native(header: Header, frame: int) -> Array:
+    """Stored values ``(y, x)`` of one uncompressed little-endian grey frame."""
+    width = header.bits_allocated // 8
+    dtype = np.dtype(f"<{'i' if header.signed else 'u'}{width}")
+    count = header.rows * header.columns
+    offset = header.elements.pixel_offset + frame * count * width
+    try:
+        flat = np.fromfile(header.path, dtype, count, offset=offset)
+    except OSError as error:
+        raise UnreadableFile(
+            f"Cannot be read: {error.strerror or error}.", path=header.path
+        ) from error
+    if flat.size != count:
+        raise UnreadableFile("The file is cut short.", path=header.path)
+    spare = header.bits_allocated - header.bits_stored
+    if spare:  # old overlays lie in the unused bits
+        if header.signed:
+            flat <<= spare
+            flat >>= spare
+        else:
+            flat &= dtype.type((1 << header.bits_stored) - 1)
+    return flat.reshape(header.rows, header.columns)
+
+
+def _rescale_into(target: Array, stored: Array, plane: Plane) -> None:
+    """Write ``stored * slope + intercept`` into ``target`` ``(y, x)``."""
+    header = plane.header
+    slope, intercept = plane.slope, plane.intercept
+    if is_inverted(header) and not header.is_float:
+        low, high = stored_range(header)
+        stored = low + high - stored.astype(np.int64 if header.bits_stored > 16 else np.int32)
+    if target.dtype.kind == "f":
+        if stored.dtype.kind == "f" and not np.isfinite(stored).all():
+            raise InvalidVoxels(
+                "Voxels are NaN or infinite.", path=header.path, remedy="Repair the image."
+            )
+        if slope == 1 and intercept == 0:
+            target[...] = stored
+            return
+        wide = np.float64 if header.bits_stored > 16 else np.float32
+        np.multiply(stored, wide(slope), out=target, casting="unsafe")
+        target += np.float32(intercept)
+        return
+    limits = np.iinfo(target.dtype)
+    add = int(intercept)
+    if slope != 1:
+        stored = stored.astype(np.int32) * np.int32(slope)
+    low, high = int(stored.min()) + add, int(stored.max()) + add
+    if low < limits.min or high > limits.max:
+        raise _DoesNotFit
+    if add == 0:
+        target[...] = stored
+    else:  # wraps round and back: exact, as both ends fit
+        np.add(stored.astype(target.dtype), target.dtype.type(add), out=target)
+
+
+def _read_colour(
+    files: Sequence[FileOfPlanes], shape: tuple[int, int, int], threads: int | None
+) -> Array:
+    (_, first), members = files[0]
+    sample = decode(first, [members[0][1].frame])[0]
+    out = np.empty((sample.shape[-1], *shape), sample.dtype)
+
+    def work(item: FileOfPlanes) -> None:
+        (_, header), inside = item
+        frames = decode(header, [plane.frame for _, plane in inside])
+        for (z, _), pixels in zip(inside, frames, strict=True):
+            out[:, z] = np.moveaxis(pixels, -1, 0)
+
+    _run(work, files, threads)
+    return out
+
+
+def decode(header: Header, frames: Sequence[int]) -> list[Array]:
+    """Stored values of frames, ``(y, x)`` or RGB ``(y, x, 3)``, through pydicom.
+
+    Raises
+    ------
+    UnreadableFile
+        When the data are damaged or cut short, or no decoder knows the transfer syntax,
+        which is named.
+    """
+    import pydicom
+    from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder
+    from pydicom.uid import UID
+
+    path = header.path
+    syntax = UID(header.elements.syntax)
+    try:
+        decoder = get_decoder(syntax)
+        available = decoder.is_available
+    except NotImplementedError:
+        available = False
+    if not available:
+        raise UnreadableFile(
+            f"Images of the transfer syntax {_syntax_name(syntax)} cannot be decoded here.",
+            path=path,
+            remedy="Convert it, for example with 'gdcmconv --raw'.",
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            data = pydicom.dcmread(path, force=True)
+            if "TransferSyntaxUID" not in getattr(data, "file_meta", {}):
+                data.file_meta.TransferSyntaxUID = syntax
+            found = []
+            for index in frames:
+                pixels, _ = decoder.as_array(data, index=index, raw=False)
+                if header.photometric == "PALETTE COLOR":
+                    pixels = apply_color_lut(pixels, data)
+                if header.has_modality_lut:
+                    pixels = apply_modality_lut(pixels, data)
+                found.append(pixels)
+    except Exception as error:  # decoders raise whatever damaged data make them meet
+        raise UnreadableFile(
+            f"The pixels ({_syntax_name(syntax)}) cannot be decoded: {_brief(error)}",
+            path=path,
+            remedy="Copy or export the file again.",
+        ) from error
+    for pixels in found:
+        if pixels.shape[:2] != (header.rows, header.columns):
+            raise UnreadableFile(
+                f"The pixels decode to {pixels.shape[:2]} instead of the declared "
+                f"{(header.rows, header.columns)}.",
+                path=path,
+            )
+    return found
+
+
+def _syntax_name(syntax: Any) -> str:
+    name = str(getattr(syntax, "name", syntax))
+    return name if name == str(syntax) else f"{name} ({syntax})"
+
+
+def _brief(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 160 else text[:157] + "..."

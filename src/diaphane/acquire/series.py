@@ -1,0 +1,390 @@
+"""DICOM series: found by their headers alone, read when asked for."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from diaphane.acquire.elements import looks_like_dicom
+from diaphane.acquire.enhanced import enhanced_planes
+from diaphane.acquire.facts import series_facts, unit_of
+from diaphane.acquire.headers import DIRECTORY_CLASS, Header, check_pixels, read_header
+from diaphane.acquire.identity import read_identity
+from diaphane.acquire.pixels import read_voxels
+from diaphane.acquire.planes import Plane, plane_of, stack
+from diaphane.core.case import Identified, Identity, Series, SourceRef
+from diaphane.core.errors import (
+    DuplicateSlice,
+    EmptyInput,
+    GeometryError,
+    InputError,
+    MixedSeries,
+    NoPixelData,
+    NotApplicable,
+)
+from diaphane.core.geometry import Geometry, Spacing
+from diaphane.core.volume import Volume
+from diaphane.privacy import Pseudonymiser
+
+_log = logging.getLogger(__name__)
+
+Paths = str | Path | Iterable[str | Path]
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesHeader:
+    """A readable series, known by its headers; pixels are read by :meth:`load`.
+
+    Attributes
+    ----------
+    key:
+        Keyed series id, the same for the same series and key.
+    number:
+        SeriesNumber, or ``None``.
+    geometry:
+        The grid that :meth:`load` will give.
+    facts:
+        Technical attributes without identity.
+    description:
+        SeriesDescription less every word that is part of the patient's name or numbers.
+    planes:
+        Sections in order along the normal.
+    """
+
+    key: str
+    number: int | None
+    geometry: Geometry
+    facts: Mapping[str, Any]
+    description: str
+    planes: tuple[Plane, ...] = field(repr=False)
+
+    @property
+    def modality(self) -> str:
+        """DICOM modality."""
+        return self.planes[0].header.modality
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Grid size ``(z, y, x)``."""
+        return self.geometry.shape
+
+    @property
+    def spacing(self) -> Spacing:
+        """Distance of voxel centres ``(dz, dy, dx)`` in mm, ``None`` where unknown."""
+        return self.geometry.spacing
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files, in slice order."""
+        return tuple(dict.fromkeys(plane.header.path for plane in self.planes))
+
+    @property
+    def identity(self) -> Identity:
+        """Whose it is; read from the first file, never shown."""
+        return read_identity(self.planes[0].header.path)
+
+    def matches(self, wanted: str) -> bool:
+        """Whether ``wanted`` names this series: its UID, its number, or its key."""
+        header = self.planes[0].header
+        return wanted in (header.series_uid, header.sop_uid, self.key) or (
+            self.number is not None and wanted == str(self.number)
+        )
+
+    def load(self, threads: int | None = None) -> Identified[Series]:
+        """Read the pixels, in parallel threads (default: one per core, at most 8).
+
+        Raises
+        ------
+        UnreadableFile
+            When a file is damaged or of a transfer syntax that cannot be decoded.
+        InvalidVoxels
+            When values are NaN or infinite.
+        """
+        header = self.planes[0].header
+        voxels = read_voxels(self.planes, threads)
+        volume = Volume(voxels, self.geometry, header.modality, unit_of(header), self.facts)
+        series = Series(self.key, self.number, volume, SourceRef(self.files), self.facts)
+        return Identified(series, self.identity)
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesList:
+    """What a search for series found.
+
+    Attributes
+    ----------
+    series:
+        Readable ones, by number, then in the order of their files.
+    rejected:
+        Files or folders with the error that refuses them.
+    others:
+        Modality of DICOM objects that are no images (reports, masks, plans), by path.
+    """
+
+    series: tuple[SeriesHeader, ...]
+    rejected: tuple[tuple[Path, InputError], ...]
+    others: tuple[tuple[Path, str], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+    def __iter__(self) -> Iterator[SeriesHeader]:
+        return iter(self.series)
+
+    def choose(self, wanted: str) -> SeriesHeader:
+        """The series that ``wanted`` names by UID, number or key.
+
+        Raises
+        ------
+        EmptyInput
+            When there is none.
+        AmbiguousInput
+            When there are several.
+        """
+        found = [series for series in self.series if series.matches(wanted)]
+        if len(found) == 1:
+            return found[0]
+        from diaphane.acquire.choosing import ambiguous, none_of
+
+        raise ambiguous(found) if found else none_of(self.series, wanted)
+
+
+def find_dicom(paths: Paths) -> list[Path]:
+    """DICOM files among files and below folders, sorted; hidden files are left out."""
+    return [path for path in _walk(paths) if looks_like_dicom(path)]
+
+
+def find_series(paths: Paths) -> SeriesList:
+    """Series below folders or among files, by headers only.
+
+    Files are grouped by SeriesInstanceUID. Sections are stacked along their normal; images
+    that are no sections (radiographs, ultrasound, captures) and multi-frame files each make
+    a series of their own. Files that are not DICOM are left out.
+
+    Raises
+    ------
+    EmptyInput
+        When there is no DICOM file at all.
+    """
+    listed = [paths] if isinstance(paths, str | Path) else list(paths)
+    headers: dict[str, list[Header]] = {}
+    rejected: list[tuple[Path, InputError]] = []
+    others: list[tuple[Path, str]] = []
+    found = find_dicom(listed)
+    for path in found:
+        try:
+            header = read_header(path)
+        except InputError as error:
+            rejected.append((path, error))
+            continue
+        if header.sop_class == DIRECTORY_CLASS:
+            continue
+        if not header.is_image:
+            others.append((path, header.modality))
+            continue
+        try:
+            _require_pixels(header)
+        except InputError as error:
+            rejected.append((path, error))
+            continue
+        group = header.series_uid or f"{header.study_uid}\0{path.parent}"
+        headers.setdefault(group, []).append(header)
+    if not found:
+        raise EmptyInput(
+            "There are no DICOM files here.",
+            path=listed[0] if len(listed) == 1 else None,
+            remedy="Give a folder or files of a DICOM series.",
+        )
+    series: list[SeriesHeader] = []
+    for members in headers.values():
+        for group_planes in _split(members, rejected):
+            try:
+                series.append(_series(group_planes))
+            except InputError as error:
+                rejected.append((_place(group_planes), error))
+    series.sort(key=lambda s: (s.number is None, s.number or 0))
+    return SeriesList(tuple(series), tuple(rejected), tuple(others))
+
+
+def read_series(paths: Paths, threads: int | None = None) -> list[Identified[Series]]:
+    """All readable series of :func:`find_series`, with pixels.
+
+    Series that are refused beside readable ones are left out, with a logged warning;
+    :func:`find_series` tells which and why.
+
+    Raises
+    ------
+    InputError
+        The reason of the first refusal, when nothing can be read.
+    """
+    found = find_series(paths)
+    if not found.series:
+        raise _nothing(found, paths)
+    for _, error in found.rejected:
+        _log.warning("A series or file was refused: %s", error.code)
+    return [series.load(threads) for series in found.series]
+
+
+def _nothing(found: SeriesList, paths: Paths) -> InputError:
+    if found.rejected:
+        return found.rejected[0][1]
+    path = paths if isinstance(paths, str | Path) else None
+    kinds = ", ".join(sorted({kind for _, kind in found.others}))
+    if found.others:
+        return NoPixelData(
+            f"The DICOM objects here are no images ({kinds}).",
+            path=path,
+            remedy="Give the images that they refer to.",
+        )
+    return EmptyInput("There are no images here.", path=path)
+
+
+def _walk(paths: Paths) -> Iterator[Path]:
+    for given in [paths] if isinstance(paths, str | Path) else paths:
+        path = Path(given)
+        if path.is_dir():
+            for found in sorted(path.rglob("*")):
+                hidden = any(part.startswith(".") for part in found.relative_to(path).parts)
+                if not hidden and found.is_file():
+                    yield found
+        elif path.exists():
+            yield path
+        else:
+            raise EmptyInput("There is no such file or folder.", path=path)
+
+
+def _require_pixels(header: Header) -> None:
+    if not header.has_pixels:
+        raise NoPixelData(
+            "The DICOM object holds no image.", path=header.path, remedy="Export it with pixels."
+        )
+    if header.modality == "SM":
+        raise NotApplicable(
+            "Whole-slide microscopy is not read.", path=header.path, remedy="Export a region."
+        )
+    check_pixels(header)
+
+
+def _split(
+    members: Sequence[Header], rejected: list[tuple[Path, InputError]]
+) -> Iterator[list[Plane]]:
+    """The planes of each volume that the files of one series make."""
+    people = {header.patient for header in members}
+    if len(people) > 1:
+        error = MixedSeries(
+            "One series holds images of two patients.",
+            path=_folder(members),
+            remedy="Separate them; a series belongs to one patient.",
+        )
+        rejected.append((_folder(members), error))
+        return
+    singles: list[Plane] = []
+    images: list[Plane] = []
+    for header in members:
+        if header.is_enhanced:
+            try:
+                yield enhanced_planes(header)
+            except InputError as error:
+                rejected.append((header.path, error))
+        elif header.frames > 1:
+            if header.is_section:
+                error = GeometryError(
+                    "Multi-frame objects of this kind do not state the place of each frame.",
+                    path=header.path,
+                    remedy="Export the series as single images.",
+                )
+                rejected.append((header.path, error))
+            else:
+                yield [_frame(header, i) for i in range(header.frames)]
+        elif header.is_section:
+            singles.append(plane_of(header))
+        else:
+            images.append(plane_of(header))
+    if singles:
+        yield singles
+    if len(images) > 1 and all(p.position and p.orientation and p.spacing for p in images):
+        try:
+            stack(images)
+        except (GeometryError, MixedSeries):
+            pass
+        else:
+            yield images
+            return
+    seen: set[str] = set()
+    for plane in images:
+        uid = plane.header.sop_uid
+        if uid and uid in seen:
+            twin = DuplicateSlice("The same image is there twice.", path=plane.header.path)
+            rejected.append((plane.header.path, twin))
+            continue
+        seen.add(uid)
+        yield [plane]
+
+
+def _frame(header: Header, index: int) -> Plane:
+    return Plane(
+        header, index, (), (), header.spacing, header.thickness, header.slope, header.intercept
+    )
+
+
+def _series(planes: list[Plane]) -> SeriesHeader:
+    header = planes[0].header
+    if header.is_section or header.is_enhanced or all(_placed(p) for p in planes):
+        ordered, geometry = stack(planes)
+    else:
+        ordered, geometry = planes, _unplaced(planes)
+    alone = header.is_enhanced or header.frames > 1 or not header.is_section
+    names = Pseudonymiser.load()
+    uid = header.sop_uid if alone and len({p.header.path for p in planes}) == 1 else ""
+    key = names.pseudonym(uid or header.series_uid or header.sop_uid or str(header.path), "series")
+    first = ordered[0].header
+    return SeriesHeader(
+        key,
+        header.series_number,
+        geometry,
+        series_facts(ordered, geometry),
+        _scrubbed(first),
+        tuple(ordered),
+    )
+
+
+def _placed(plane: Plane) -> bool:
+    return bool(plane.position and plane.orientation and plane.spacing)
+
+
+def _unplaced(planes: Sequence[Plane]) -> Geometry:
+    header = planes[0].header
+    shape = (len(planes), header.rows, header.columns)
+    if len(header.spacing) == 2 and min(header.spacing) > 0:
+        return Geometry(shape, (None, header.spacing[0], header.spacing[1]))
+    return Geometry(shape)
+
+
+def _scrubbed(header: Header) -> str:
+    """SeriesDescription less the words that are part of who the patient is."""
+    parts = {
+        piece.lower()
+        for raw in header.patient
+        for piece in re.split(r"[\^=\s,_\-]+", raw.decode("latin-1"))
+        if len(piece) > 1
+    } | {raw.decode("latin-1").lower() for raw in header.patient if raw}
+    words = header.description.split()
+    return " ".join(w for w in words if not _tells(w.lower(), parts))[:64]
+
+
+def _tells(word: str, parts: set[str]) -> bool:
+    pieces = {word, *re.split(r"[\^=,_\-.]+", word)}
+    return bool(pieces & parts) or any(len(p) > 3 and p in word for p in parts)
+
+
+def _place(planes: Sequence[Plane]) -> Path:
+    return _folder([plane.header for plane in planes])
+
+
+def _folder(headers: Sequence[Header]) -> Path:
+    paths = {header.path for header in headers}
+    return paths.pop() if len(paths) == 1 else headers[0].path.parent
