@@ -11,6 +11,9 @@ from pathlib import Path
 
 from diaphane.core.errors import OutputError
 
+# EDQUOT is missing on Windows.
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
@@ -45,7 +48,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
         else:
             beside.replace(target)
     except OSError as error:
-        if isinstance(error, FileNotFoundError) and beside.exists():
+        # The block may also read; only what concerns this output is an output error.
+        full = error.errno in _FULL
+        if not full and not str(error.filename or "").startswith(str(target.parent)):
             raise
         raise _unwritable(target, error) from error
     finally:
@@ -53,7 +58,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno in _FULL:
         return OutputError(
             "The disk is full.", path=path, remedy="Free some space; nothing half-written is left."
         )
