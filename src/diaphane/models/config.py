@@ -1,0 +1,155 @@
+"""What an evidence network is made of, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from diaphane.core.errors import PlanError
+
+RnnKind = Literal["gru", "lstm", "none"]
+NormKind = Literal["group", "batch", "none"]
+SequenceKind = Literal["slices", "rows"]
+
+
+@dataclass(frozen=True)
+class EvidenceConfig:
+    """Parts and sizes of one ``EvidenceNet``; ``to_dict`` and ``from_dict`` round-trip through JSON.
+
+    Attributes
+    ----------
+    in_channels:
+        Channels of each slice, at least 1.
+    n_outputs:
+        Scores K: 1 for two classes (the positive one), else one per class or label column.
+    n_concepts:
+        Concepts J that enter the score, 0 or more.
+    image_size:
+        Height and width of a slice in pixels; each a multiple of the product of ``strides``.
+    widths, strides:
+        Channels and stride of each encoder block; the last width is D, the feature dimension.
+    norm:
+        Normalisation in the encoder. ``group`` works within one slice, ``batch`` over the slices of
+        a training batch that are not padding.
+    rnn:
+        Recurrent network over the sequence; ``none`` leaves a constant context.
+    hidden:
+        Units per direction of the recurrent network.
+    sequence:
+        What the recurrent network reads: the ``slices`` of a study, or the ``rows`` of the feature
+        grid (of all slices in turn), as for a single image.
+    mask_channel:
+        Give the mask to the encoder as one more channel.
+    use_image, use_concepts:
+        Whether the two parts of the score are there at all; at least one must be.
+    shape_segments:
+        Straight pieces of each concept's shape function.
+    dropout:
+        Share of feature channels dropped in training, 0 to below 1.
+    """
+
+    in_channels: int = 1
+    n_outputs: int = 1
+    n_concepts: int = 0
+    image_size: tuple[int, int] = (48, 48)
+    widths: tuple[int, ...] = (16, 32, 48)
+    strides: tuple[int, ...] = (1, 2, 2)
+    norm: NormKind = "group"
+    rnn: RnnKind = "gru"
+    hidden: int = 32
+    sequence: SequenceKind = "slices"
+    mask_channel: bool = False
+    use_image: bool = True
+    use_concepts: bool = True
+    shape_segments: int = 8
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built.
+
+        Raises
+        ------
+        PlanError
+            A value is out of range; the message names it.
+        """
+        positive = ("in_channels", "n_outputs", "hidden", "shape_segments")
+        for name in positive:
+            if getattr(self, name) < 1:
+                raise PlanError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        if self.n_concepts < 0:
+            raise PlanError(f"n_concepts must not be negative: {self.n_concepts}.")
+        if not self.widths or len(self.widths) != len(self.strides):
+            raise PlanError("widths and strides must name the same blocks, at least one.")
+        if min(self.widths) < 1 or min(self.strides) < 1:
+            raise PlanError("widths and strides must be at least 1.")
+        for name, kinds in (("rnn", RnnKind), ("norm", NormKind), ("sequence", SequenceKind)):
+            if getattr(self, name) not in get_args(kinds):
+                raise PlanError(f"{name} must be one of {get_args(kinds)}.")
+        if any(size < 1 or size % self.stride for size in self.image_size):
+            raise PlanError(
+                f"image_size {self.image_size} must be a multiple of the total stride {self.stride}."
+            )
+        if not 0.0 <= self.dropout < 1.0:
+            raise PlanError(f"dropout must be in [0, 1): {self.dropout}.")
+        if not self.use_image and not self.has_concepts:
+            raise PlanError("a model needs the image, concepts or both.")
+
+    @property
+    def stride(self) -> int:
+        """Pixels per cell of the feature grid."""
+        product = 1
+        for stride in self.strides:
+            product *= stride
+        return product
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of the feature grid."""
+        return self.image_size[0] // self.stride, self.image_size[1] // self.stride
+
+    @property
+    def receptive_field(self) -> int:
+        """Side in pixels of the square of a slice that one cell of the feature grid has seen.
+
+        Each block has a 3x3 convolution with the block's stride and one more at stride 1 after it.
+        """
+        field, jump = 1, 1
+        for stride in self.strides:
+            field += 2 * jump
+            jump *= stride
+            field += 2 * jump
+        return field
+
+    @property
+    def has_concepts(self) -> bool:
+        """Whether concepts enter the score."""
+        return self.use_concepts and self.n_concepts > 0
+
+    @property
+    def feature_size(self) -> int:
+        """D of the ``features`` output: the last width, or J of a model without image."""
+        return self.widths[-1] if self.use_image else self.n_concepts
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, tuples as lists."""
+        plain = asdict(self)
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in plain.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> EvidenceConfig:
+        """Read back what ``to_dict`` wrote; absent keys keep their default.
+
+        Raises
+        ------
+        PlanError
+            A key is not known, or a value is out of range.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise PlanError(f"unknown model settings: {', '.join(unknown)}.")
+        plain: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        return cls(**plain)
