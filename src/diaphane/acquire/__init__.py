@@ -1,5 +1,17 @@
 """Scans come in: DICOM, NIfTI, MetaImage, NRRD, pictures, stacks and data sets."""
 
+from diaphane.acquire.dataset import Dataset, Entry
+from diaphane.acquire.opening import open_dataset
+from diaphane.acquire.reading import read
 from diaphane.acquire.series import SeriesHeader, SeriesList, find_series, read_series
 
-__all__ = ["SeriesHeader", "SeriesList", "find_series", "read_series"]
+__all__ = [
+    "Dataset",
+    "Entry",
+    "SeriesHeader",
+    "SeriesList",
+    "find_series",
+    "open_dataset",
+    "read",
+    "read_series",
+]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from diaphane.acquire.quiet import quiet
 from diaphane.core.errors import UnreadableFile
 
 IMPLICIT = "1.2.840.10008.1.2"
@@ -204,14 +205,12 @@ def _skip_sequence(buffer: bytes, at: int, read: Any) -> int:
 
 
 def _read_with_pydicom(path: Path, wanted: Collection[int], size: int) -> Elements:
-    import warnings
 
     import pydicom
     from pydicom.errors import InvalidDicomError
 
     try:
-        with warnings.catch_warnings(), path.open("rb") as stream:
-            warnings.simplefilter("ignore")
+        with quiet(), path.open("rb") as stream:
             data = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
             end = stream.tell()
             values = {tag: _raw(data, tag) for tag in wanted if tag in data}

@@ -5,11 +5,11 @@ Source: DICOM PS3.3 C.7.6.16 (multi-frame functional groups).
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from diaphane.acquire.headers import Header
 from diaphane.acquire.planes import Plane
+from diaphane.acquire.quiet import quiet
 from diaphane.core.errors import GeometryError, UnreadableFile
 
 
@@ -26,8 +26,7 @@ def enhanced_planes(header: Header) -> list[Plane]:
     import pydicom
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             data = pydicom.dcmread(header.path, stop_before_pixels=True, force=True)
             shared = _first(data, "SharedFunctionalGroupsSequence")
             frames = list(data.get("PerFrameFunctionalGroupsSequence", None) or [])

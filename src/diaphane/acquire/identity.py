@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
+from diaphane.acquire.quiet import quiet
 from diaphane.core.case import Identity
 from diaphane.core.errors import UnreadableFile
 
@@ -31,8 +31,7 @@ def read_identity(path: Path) -> Identity:
     import pydicom
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             data = pydicom.dcmread(
                 path, stop_before_pixels=True, force=True, specific_tags=list(_FIELDS.values())
             )

@@ -11,7 +11,6 @@ Colour, including palettes and YBR, becomes RGB channels.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from diaphane.acquire.elements import NATIVE_LITTLE, PIXEL_DATA
 from diaphane.acquire.headers import Header, check_pixels
 from diaphane.acquire.planes import Plane
+from diaphane.acquire.quiet import quiet
 from diaphane.core.errors import InvalidVoxels, UnreadableFile
 
 Array = NDArray[Any]
@@ -270,8 +270,7 @@ def decode(header: Header, frames: Sequence[int]) -> list[Array]:
             remedy="Convert it, for example with 'gdcmconv --raw'.",
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             data = pydicom.dcmread(path, force=True)
             if "TransferSyntaxUID" not in getattr(data, "file_meta", {}):
                 data.file_meta.TransferSyntaxUID = syntax

@@ -223,13 +223,14 @@ def read_series(paths: Paths, threads: int | None = None) -> list[Identified[Ser
     """
     found = find_series(paths)
     if not found.series:
-        raise _nothing(found, paths)
+        raise nothing_found(found, paths)
     for _, error in found.rejected:
         _log.warning("A series or file was refused: %s", error.code)
     return [series.load(threads) for series in found.series]
 
 
-def _nothing(found: SeriesList, paths: Paths) -> InputError:
+def nothing_found(found: SeriesList, paths: Paths) -> InputError:
+    """Why a search that found no readable series found none."""
     if found.rejected:
         return found.rejected[0][1]
     path = paths if isinstance(paths, str | Path) else None

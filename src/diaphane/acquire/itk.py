@@ -1,0 +1,112 @@
+"""MetaImage and NRRD files, through SimpleITK."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from diaphane.acquire.nifti import DEFLATE_LIMIT
+from diaphane.core.errors import GeometryError, InvalidVoxels, NotApplicable, UnreadableFile
+from diaphane.core.volume import Volume
+
+SUFFIXES = (".mha", ".mhd", ".nrrd", ".nhdr")
+
+_HEADER_BYTES = 64 * 1024
+
+
+def read_itk(path: Path) -> Volume:
+    """The volume of a MetaImage (.mha, .mhd) or NRRD (.nrrd, .nhdr) file, in LPS.
+
+    Spacing and place that the header leaves out are ``None``, not 1 mm at the origin.
+    Floating point becomes float32.
+
+    Raises
+    ------
+    UnreadableFile
+        When the file is damaged or cut short.
+    NotApplicable
+        When it has more than three dimensions.
+    GeometryError
+        When its axes do not span space.
+    InvalidVoxels
+        When values are NaN, infinite or complex.
+    """
+    import SimpleITK as sitk
+
+    stated = _stated(path)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        size = reader.GetSize()
+        if len(size) > 3:
+            raise NotApplicable(
+                f"The image has {len(size)} dimensions; one volume is read at a time.",
+                path=path,
+                remedy="Split it into volumes.",
+            )
+        _require_room(path, int(np.prod([int(n) for n in size], dtype=object)))
+        sitk.ProcessObject.SetGlobalWarningDisplay(False)
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise UnreadableFile(
+            "This is not a whole MetaImage or NRRD file.",
+            path=path,
+            remedy="Copy or export it again; a header file needs its data file beside it.",
+        ) from error
+    if "complex" in image.GetPixelIDTypeAsString():
+        raise InvalidVoxels("Voxels are complex, not real numbers.", path=path)
+    if image.GetPixelID() == sitk.sitkFloat64:
+        image = sitk.Cast(image, sitk.sitkFloat32)
+    try:
+        volume = Volume.from_sitk(image)
+    except GeometryError as error:
+        raise GeometryError(error.problem, path=path) from error
+    geometry = volume.geometry
+    if not stated["spacing"]:
+        geometry = replace(geometry, spacing=(None, None, None))
+    elif len(size) == 2:
+        geometry = replace(geometry, spacing=(None, *geometry.spacing[1:]))
+    if not (stated["place"] and stated["spacing"]):
+        geometry = replace(geometry, direction=None, origin=None)
+    return volume.with_voxels(volume.voxels, geometry).require_finite(str(path))
+
+
+def _stated(path: Path) -> dict[str, bool]:
+    """What the text header says, since ITK fills in what it does not."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(_HEADER_BYTES)
+    except OSError as error:
+        raise UnreadableFile(f"Cannot be opened: {error.strerror or error}.", path=path) from error
+    if start.startswith(b"NRRD"):
+        names = _names(start.split(b"\n\n")[0].split(b"\r\n\r\n")[0], b":")
+        return {
+            "spacing": "space directions" in names or "spacings" in names,
+            "place": "space" in names and "space directions" in names,
+        }
+    names = _names(start.split(b"ElementDataFile")[0], b"=")
+    return {
+        "spacing": bool({"elementspacing", "elementsize"} & names),
+        "place": bool({"transformmatrix", "orientation", "rotation"} & names)
+        and bool({"offset", "position", "origin"} & names),
+    }
+
+
+def _names(text: bytes, separator: bytes) -> set[str]:
+    lines = (line.split(separator)[0] for line in text.splitlines() if separator in line)
+    return {line.decode("latin-1").strip().lower() for line in lines}
+
+
+def _require_room(path: Path, voxels: int) -> None:
+    if path.suffix.lower() in (".mhd", ".nhdr"):
+        stem = path.name.split(".")[0]
+        size = sum(f.stat().st_size for f in path.parent.iterdir() if f.name.startswith(stem))
+    else:
+        size = path.stat().st_size
+    if voxels > max(size, 1) * DEFLATE_LIMIT:
+        raise UnreadableFile(
+            f"The header declares {voxels} voxels, which {size} bytes cannot hold.", path=path
+        )

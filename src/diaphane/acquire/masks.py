@@ -1,0 +1,170 @@
+"""Masks of a data set: which values they hold, and what these mean."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diaphane.acquire import raster
+from diaphane.acquire.reading import format_of, load
+from diaphane.core.errors import DatasetError, InputError
+from diaphane.core.volume import Volume
+
+
+@dataclass(eq=False)
+class MaskReader:
+    """Reads the masks of one data set by one rule.
+
+    When all masks together hold at most two values and no names are given, they are read as
+    0 and 1, whatever those values are; otherwise values are integer labels. The values are
+    collected once, when the first mask is asked for.
+
+    Attributes
+    ----------
+    files:
+        All masks of the data set.
+    names:
+        Label by value, from ``labels.json`` or ``dataset.json``; ``None`` when not given.
+    """
+
+    files: Sequence[Path]
+    names: Mapping[int, str] | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _values: tuple[int, ...] | None = field(default=None, repr=False)
+
+    def read(self, path: Path, image: Volume) -> Volume:
+        """The mask at ``path`` as small integers on the grid of ``image``.
+
+        Raises
+        ------
+        DatasetError
+            When it is in colour, holds fractions, or does not fit the image.
+        """
+        mask = _labels(path)
+        if mask.shape != image.shape:
+            raise DatasetError(
+                f"The mask has {_size(mask)} voxels, its image {_size(image)}.", path=path
+            )
+        if mask.geometry.is_spatial and image.geometry.is_spatial:
+            if not mask.geometry.close_to(image.geometry, 0.1):
+                raise DatasetError("The mask does not lie on the grid of its image.", path=path)
+        values = self.values
+        if self.names is None and len(values) <= 2:
+            high = values[-1]
+            voxels = (mask.voxels == high).astype(np.uint8) if high else np.zeros_like(mask.voxels)
+        else:
+            voxels = mask.voxels
+            if self.names is not None:
+                unknown = sorted(set(np.unique(voxels).tolist()) - set(self.names) - {0})
+                if unknown:
+                    raise DatasetError(
+                        f"The mask holds the value {unknown[0]}, which has no name.", path=path
+                    )
+        return Volume(voxels, image.geometry, "SEG")
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """Values that occur in any mask, ascending."""
+        with self._lock:
+            if self._values is None:
+                found: set[int] = set()
+                for path in dict.fromkeys(self.files):
+                    try:
+                        found.update(int(v) for v in np.unique(_labels(path).voxels))
+                    except DatasetError:
+                        raise
+                    except InputError as error:
+                        raise DatasetError(error.problem, path=path) from error
+                self._values = tuple(sorted(found)) or (0,)
+            return self._values
+
+    def labels(self) -> dict[int, str]:
+        """Name by value, background left out."""
+        if self.names is not None:
+            return {value: name for value, name in sorted(self.names.items()) if value != 0}
+        if len(self.values) <= 2:
+            return {1: "mask"} if self.files else {}
+        return {value: str(value) for value in self.values if value != 0}
+
+
+def read_names(path: Path) -> dict[int, str] | None:
+    """Label names of a ``labels.json`` in either direction; ``None`` where there is none.
+
+    Raises
+    ------
+    DatasetError
+        When it is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError("This is not valid JSON.", path=path) from error
+    return names_of(data, path)
+
+
+def names_of(data: Any, path: Path) -> dict[int, str]:
+    """``{value: name}`` from ``{"1": "tumour"}`` or ``{"tumour": 1}``.
+
+    Raises
+    ------
+    DatasetError
+        When it is neither; regions of several values are not read.
+    """
+    names: dict[int, str] = {}
+    if not isinstance(data, dict):
+        raise DatasetError("Labels must be an object of names and values.", path=path)
+    for left, right in data.items():
+        if isinstance(right, int) and not isinstance(right, bool):
+            names[right] = str(left)
+        elif isinstance(right, str) and left.lstrip("-").isdigit():
+            names[int(left)] = right
+        else:
+            raise DatasetError(
+                f"The label '{left}' has no single whole number as its value.",
+                path=path,
+                remedy="Regions of several values are not read.",
+            )
+    return names
+
+
+def _labels(path: Path) -> Volume:
+    kind = "stack" if path.is_dir() and raster.slices_of(path) else format_of(path)
+    if kind == "raster":
+        mask = raster.read_raster(path, indices=True)
+    elif kind == "stack":
+        mask = raster.read_stack(path, indices=True)
+    else:
+        mask = load(path).volume
+    voxels = mask.voxels
+    if voxels.ndim == 4:
+        if not (voxels == voxels[:1]).all():
+            raise DatasetError(
+                "The mask is in colour.", path=path, remedy="Masks hold one whole number a pixel."
+            )
+        voxels = voxels[0]  # grey, written as colour
+    return mask.with_voxels(_whole(voxels, path))
+
+
+def _whole(voxels: NDArray[Any], path: Path) -> NDArray[Any]:
+    if voxels.dtype.kind == "f":
+        rounded = np.rint(voxels)
+        if np.abs(voxels - rounded).max(initial=0) > 1e-3:
+            raise DatasetError("The mask holds fractions.", path=path)
+        voxels = rounded
+    low, high = float(voxels.min()), float(voxels.max())
+    if low < 0 or high > 65535:
+        raise DatasetError(f"The mask holds values from {low:g} to {high:g}.", path=path)
+    return voxels.astype(np.uint8 if high <= 255 else np.uint16)
+
+
+def _size(volume: Volume) -> str:
+    return " x ".join(str(n) for n in volume.shape)

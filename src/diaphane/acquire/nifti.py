@@ -1,0 +1,142 @@
+"""NIfTI files, through nibabel, into LPS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diaphane.acquire.quiet import quiet
+from diaphane.core.errors import GeometryError, InvalidVoxels, NotApplicable, UnreadableFile
+from diaphane.core.geometry import Geometry
+from diaphane.core.volume import Volume
+
+SUFFIXES = (".nii", ".nii.gz")
+
+_MM = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}
+_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
+_REVERSE = np.eye(4)[[2, 1, 0, 3]]
+# DEFLATE cannot shrink by more (RFC 1951).
+DEFLATE_LIMIT = 1100
+
+
+def read_nifti(path: Path, *, channels: int | None = None) -> Volume:
+    """The volume of a NIfTI file, in LPS, its scaling applied.
+
+    Where the file states neither sform nor qform, its spacing is kept and its place in the
+    patient is ``None``. Integer types are kept, floating point becomes float32.
+
+    Parameters
+    ----------
+    path:
+        ``.nii`` or ``.nii.gz``.
+    channels:
+        Length of the fourth axis that is accepted as channels ``(c, z, y, x)``; a
+        longer fourth axis is refused.
+
+    Raises
+    ------
+    UnreadableFile
+        When the file is damaged or cut short.
+    GeometryError
+        When the affine is singular or not finite.
+    NotApplicable
+        When it has four or more dimensions.
+    InvalidVoxels
+        When values are NaN, infinite or complex.
+    """
+    import nibabel
+
+    try:
+        with quiet():
+            image = nibabel.load(path)
+            shape = tuple(int(n) for n in image.shape)
+            if min(shape, default=0) < 1:
+                raise UnreadableFile(f"The image size {shape} is not valid.", path=path)
+            _require_room(path, shape, image.get_data_dtype())
+            shape = _spatial_shape(shape, channels, path)
+            data = np.asanyarray(image.dataobj).reshape(shape, order="F")
+    except (UnreadableFile, NotApplicable):
+        raise
+    except Exception as error:  # nibabel and gzip raise whatever damaged data make them meet
+        raise UnreadableFile(
+            f"This is not a whole NIfTI file ({type(error).__name__}).",
+            path=path,
+            remedy="Copy or export it again.",
+        ) from error
+    voxels = _plain_type(data, path)
+    if voxels.ndim == 4:
+        voxels = np.ascontiguousarray(voxels.transpose(3, 2, 1, 0))
+    else:
+        voxels = np.ascontiguousarray(voxels.transpose(2, 1, 0))
+    z, y, x = voxels.shape[-3:]
+    return Volume(voxels, _geometry(image, (z, y, x), path)).require_finite(str(path))
+
+
+def _spatial_shape(shape: tuple[int, ...], channels: int | None, path: Path) -> tuple[int, ...]:
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) < 3:
+        return shape + (1,) * (3 - len(shape))
+    if len(shape) == 4 and shape[3] == channels:
+        return shape
+    if len(shape) > 3:
+        raise NotApplicable(
+            f"The image has {len(shape)} dimensions ({' x '.join(map(str, shape))}); "
+            "one volume is read at a time.",
+            path=path,
+            remedy="Split it into volumes, for example with 'fslsplit'.",
+        )
+    return shape
+
+
+def _require_room(path: Path, shape: tuple[int, ...], dtype: Any) -> None:
+    size = path.stat().st_size
+    need = int(np.prod([int(n) for n in shape], dtype=object)) * np.dtype(dtype).itemsize
+    compressed = path.name.lower().endswith(".gz")
+    if need > (size * DEFLATE_LIMIT if compressed else size):
+        raise UnreadableFile(
+            f"The header declares {need} bytes of voxels, which a file of {size} bytes "
+            "cannot hold.",
+            path=path,
+            remedy="Copy or export it again.",
+        )
+
+
+def _plain_type(data: NDArray[Any], path: Path) -> NDArray[Any]:
+    if data.dtype.names:  # RGB24, RGBA32: red, green and blue as channels
+        parts = [data[name] for name in data.dtype.names[:3]]
+        return np.stack(parts, axis=-1)
+    if data.dtype.kind not in "biuf":
+        raise InvalidVoxels(f"Voxels are {data.dtype}, not real numbers.", path=path)
+    if data.dtype.kind == "f":
+        return data.astype(np.float32, copy=False)
+    if data.dtype.itemsize == 8:
+        low, high = int(data.min()), int(data.max())
+        if low >= -(2**31) and high < 2**31:
+            return data.astype(np.int32)
+        raise InvalidVoxels("Voxels do not fit 32 bits.", path=path)
+    return data.astype(data.dtype.newbyteorder("="), copy=False)
+
+
+def _geometry(image: Any, shape: tuple[int, int, int], path: Path) -> Geometry:
+    header = image.header
+    try:
+        unit = header.get_xyzt_units()[0]
+    except (AttributeError, KeyError):
+        unit = "mm"
+    scale = _MM.get(unit, 1.0)
+    coded = [int(header[name]) for name in ("sform_code", "qform_code") if name in header]
+    try:
+        if not any(coded):
+            dx, dy, dz = (float(v) * scale for v in (*header.get_zooms(), 1.0, 1.0)[:3])
+            return Geometry(shape, (dz, dy, dx))
+        affine = np.asarray(image.affine, dtype=np.float64).copy()
+        affine[:3] *= scale
+        return Geometry.from_affine(shape, _FLIP @ affine @ _REVERSE)
+    except GeometryError as error:
+        raise GeometryError(
+            error.problem, path=path, remedy="Repair the header's sform and qform."
+        ) from error

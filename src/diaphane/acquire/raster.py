@@ -1,0 +1,178 @@
+"""Pictures (PNG, JPEG, TIFF, BMP), and folders of them as stacks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diaphane.core.errors import EmptyInput, GeometryError, InvalidVoxels, UnreadableFile
+from diaphane.core.geometry import Geometry
+from diaphane.core.volume import Volume
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+
+MAX_PIXELS = 400_000_000
+_THREADS_FROM = 32  # below this many slices, threads cost more than they bring
+
+Array = NDArray[Any]
+
+
+def natural(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key under which ``2`` comes before ``10``."""
+    parts = re.split(r"(\d+)", name.casefold())
+    return tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts if p)
+
+
+def is_raster(path: Path) -> bool:
+    """Whether the name is that of a picture."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def read_raster(path: Path, *, indices: bool = False) -> Volume:
+    """The picture as a volume: grey ``(1, y, x)``, colour ``(3, 1, y, x)``.
+
+    Pages of a TIFF are slices. Spacing is ``None``: dots per inch say nothing of the patient.
+    8 and 16 bit are kept; transparency is left out; palettes become RGB.
+
+    Parameters
+    ----------
+    path:
+        A PNG, JPEG, TIFF or BMP file.
+    indices:
+        Palette pictures give their indices instead (label maps).
+
+    Raises
+    ------
+    UnreadableFile
+        When it is damaged, cut short, or larger than 400 megapixels.
+    GeometryError
+        When pages of a TIFF have different sizes.
+    """
+    pages = _pages(path, indices=indices)
+    first = pages[0]
+    if any(page.shape != first.shape for page in pages):
+        raise GeometryError("Pages have different sizes or kinds of pixel.", path=path)
+    voxels = np.stack(pages) if len(pages) > 1 else first[None]
+    if voxels.ndim == 4:
+        voxels = np.ascontiguousarray(np.moveaxis(voxels, -1, 0))
+    z, y, x = voxels.shape[-3:]
+    return Volume(voxels, Geometry((z, y, x))).require_finite(str(path))
+
+
+def read_stack(
+    folder: Path, files: Sequence[Path] | None = None, *, indices: bool = False
+) -> Volume:
+    """The pictures of a folder, in natural order of their names, as one stack.
+
+    Raises
+    ------
+    EmptyInput
+        When there are none.
+    GeometryError
+        When their sizes or kinds of pixel differ.
+    UnreadableFile
+        When one of them is damaged.
+    """
+    found = list(files) if files is not None else slices_of(folder)
+    if not found:
+        raise EmptyInput("There are no pictures here.", path=folder)
+
+    def load(path: Path) -> Array:
+        return read_raster(path, indices=indices).voxels
+
+    if len(found) < _THREADS_FROM:
+        pages = [load(path) for path in found]
+    else:
+        from diaphane.acquire.pixels import default_threads
+
+        with ThreadPoolExecutor(default_threads()) as pool:
+            pages = list(pool.map(load, found))
+    first = pages[0]
+    for path, page in zip(found, pages, strict=True):
+        same = page.ndim == first.ndim and page.shape[-2:] == first.shape[-2:]
+        if not same or page.dtype != first.dtype:
+            raise GeometryError(
+                f"Slices differ: {found[0].name} is {_size(first)}, {path.name} is {_size(page)}.",
+                path=folder,
+                remedy="All slices of a stack have one size and one kind of pixel.",
+            )
+    voxels = np.concatenate(pages, axis=-3)
+    z, y, x = voxels.shape[-3:]
+    return Volume(voxels, Geometry((z, y, x)))
+
+
+def slices_of(folder: Path) -> list[Path]:
+    """Pictures directly in ``folder``, in natural order; hidden files are left out."""
+    found = [p for p in folder.iterdir() if is_raster(p) and not p.name.startswith(".")]
+    return sorted((p for p in found if p.is_file()), key=lambda p: natural(p.name))
+
+
+def _size(voxels: Array) -> str:
+    y, x = voxels.shape[-2:]
+    colour = " colour" if voxels.ndim == 4 else ""
+    return f"{x} x {y}{colour} {voxels.dtype}"
+
+
+def _pages(path: Path, *, indices: bool) -> list[Array]:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise UnreadableFile(f"The picture has more than {MAX_PIXELS} pixels.", path=path)
+            if _is_deep_colour(image, path):
+                return [_deep_colour(path)]
+            if image.format != "TIFF":
+                return [_pixels(image, indices=indices)]
+            pages = []
+            for number in range(getattr(image, "n_frames", 1)):
+                image.seek(number)
+                pages.append(_pixels(image, indices=indices))
+            return pages
+    except (UnreadableFile, InvalidVoxels):
+        raise
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise UnreadableFile("This is not a picture that can be read.", path=path) from error
+    except Exception as error:  # Pillow raises whatever damaged data make it meet
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UnreadableFile(
+            f"The picture is damaged ({reason}).", path=path, remedy="Copy or export it again."
+        ) from error
+
+
+def _pixels(image: Any, *, indices: bool) -> Array:
+    from PIL import ImageOps
+
+    if image.format == "JPEG" and image.getexif().get(0x0112, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    mode = image.mode
+    if mode == "P":
+        return np.array(image if indices else image.convert("RGB"))
+    if mode in ("L", "I", "F", "RGB") or mode.startswith("I;16"):
+        pixels = np.array(image)
+        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    if mode in ("1", "LA", "La"):
+        return np.array(image.convert("L"))
+    return np.array(image.convert("RGB"))
+
+
+def _is_deep_colour(image: Any, path: Path) -> bool:
+    """Whether this is a 16-bit colour PNG, which Pillow would cut to 8 bit in silence."""
+    if image.format != "PNG" or image.mode not in ("RGB", "RGBA"):
+        return False
+    with path.open("rb") as stream:
+        start = stream.read(26)
+    return len(start) == 26 and start[24] == 16
+
+
+def _deep_colour(path: Path) -> Array:
+    import SimpleITK as sitk
+
+    pixels = np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(str(path))))
+    return np.ascontiguousarray(pixels.reshape(*pixels.shape[-3:])[..., :3])
