@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -28,3 +30,20 @@ def shared_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def toys() -> ModuleType:
+    """Makers of a tiny real bundle without torch: the module ``tests/toys.py``."""
+    spec = importlib.util.spec_from_file_location("toys", Path(__file__).with_name("toys.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def toy_bundle(toys: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the tiny bundle: stacks of at most 6 slices of 16x16, bright is malignant."""
+    return toys.write_toy(tmp_path_factory.mktemp("toy") / "toy")

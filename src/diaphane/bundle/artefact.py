@@ -71,6 +71,12 @@ class Bundle:
         Where it was read from.
     sha256:
         Of its ``SHA256SUMS``, and so of all its files.
+    model:
+        The ONNX file's bytes.
+    size:
+        Bytes of all files.
+    reference:
+        Tells inputs unlike the training set; ``None`` when the bundle holds none.
     card, licence:
         Texts.
     """
@@ -83,7 +89,7 @@ class Bundle:
         self.size = sum(len(data) for data in files.values())
         self.card = files[CARD].decode("utf-8", "replace")
         self.licence = files[LICENCE].decode("utf-8", "replace")
-        self._model = files[MODEL]
+        self.model = files[MODEL]
         self.reference: UnlikeTraining | None = None
         if REFERENCE in files:
             self.reference = reference_from_bytes(files[REFERENCE], path=str(path))
@@ -107,7 +113,7 @@ class Bundle:
     @functools.cached_property
     def runner(self) -> Runner:
         """The graph, loaded at first use."""
-        return OnnxRunner(self._model, self.threads, path=str(self.path))
+        return OnnxRunner(self.model, self.threads, path=str(self.path))
 
     @functools.cached_property
     def _splits(self) -> dict[str, str]:

@@ -17,7 +17,7 @@ from diaphane.core.geometry import Geometry
 from diaphane.core.volume import Volume
 
 if TYPE_CHECKING:
-    from diaphane.preprocess import Recipe
+    from diaphane.preprocess import Recipe, Trace
 
 Floats = NDArray[np.float32]
 
@@ -45,7 +45,7 @@ class PreparedCase:
     grid, native:
         Geometry of the recipe's result, and of the case.
     trace:
-        What the recipe did; ``Recipe.undo`` reads it.
+        The way that the recipe took, for ``Recipe.undo`` and ``to_native``.
     thinned:
         Slices that were left out because the case has more than ``max_slices``.
     cut:
@@ -62,7 +62,7 @@ class PreparedCase:
     frame: tuple[int, int]
     grid: Geometry
     native: Geometry
-    trace: Any
+    trace: Trace
     thinned: int = 0
     cut: bool = False
 
@@ -133,7 +133,7 @@ def prepare_case(case: Case, spec: InputSpec, recipe: Recipe) -> PreparedCase:
         mask=mask,
         concepts=concepts,
         length=len(picked),
-        slices=_native_slices(picked, done, volume, recipe),
+        slices=_native_slices(picked, done.trace),
         picked=tuple(int(z) for z in picked),
         frame=frame,
         grid=done.volume.geometry,
@@ -224,22 +224,9 @@ def _framed(
     return out
 
 
-def _native_slices(
-    picked: NDArray[Any], done: Any, native: Volume, recipe: Recipe
-) -> tuple[int, ...]:
-    """Native z of each picked slice of the recipe's result (nearest)."""
-    grid, last = done.volume.geometry, native.shape[0] - 1
-    if native.shape[0] == 1:
-        return (0,) * len(picked)
-    if native.geometry.is_spatial and grid.is_spatial:
-        middle = [(z, (grid.shape[1] - 1) / 2, (grid.shape[2] - 1) / 2) for z in picked]
-        z = native.geometry.to_index(grid.to_patient(middle))[:, 0]
-        return tuple(int(i) for i in np.clip(np.round(z), 0, last))
-    if grid.shape[0] == native.shape[0]:
-        return tuple(int(z) for z in picked)
-    # Without a place in the patient the recipe's own undoing knows where slices came from.
-    numbers = np.arange(1, grid.shape[0] + 1, dtype=np.int32)[:, None, None]
-    labels = done.volume.with_voxels(np.broadcast_to(numbers, grid.shape).copy())
-    back = np.asarray(recipe.undo(labels, done.trace).voxels).reshape(native.shape)
-    shown = back.reshape(len(back), -1).max(axis=1)
-    return tuple(int(np.abs(shown - (z + 1)).argmin()) for z in picked)
+def _native_slices(picked: NDArray[Any], trace: Trace) -> tuple[int, ...]:
+    """Native z nearest to each picked slice of the recipe's result."""
+    _, height, width = trace.prepared.shape
+    middles = [(z, (height - 1) / 2, (width - 1) / 2) for z in picked]
+    z = np.round(trace.to_native(middles)[:, 0])
+    return tuple(int(i) for i in np.clip(z, 0, trace.native.shape[0] - 1))
