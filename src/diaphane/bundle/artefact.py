@@ -203,22 +203,43 @@ class Bundle:
             mask=prepared.mask,
             receptive_field=manifest.receptive_field,
             pixel_mm=prepared.pixel_mm or manifest.input.pixel_mm,
+            placement=prepared.placement,
         )
 
     def ref(self) -> BundleRef:
-        """Which bundle spoke, with the figures that its card states."""
+        """Which bundle spoke, with what its card states.
+
+        ``facts`` holds the manifest's descriptive fields, and for reports ``curves``
+        (``{concept: {"x", "y"}}`` for the first target), ``faithfulness`` as plain numbers,
+        ``set_level``, ``coverage`` and ``mean_set_size``.
+        """
         m = self.manifest.model_dump(mode="json")
         kept = (
-            "task", "classes", "positive", "prediction_sets", "operating_points", "concept_curves",
-            "receptive_field", "metrics", "metrics_about", "faithfulness", "meaning",
-            "intended_use", "licence", "sources", "made_by", "model",
+            "task", "classes", "positive", "operating_points", "receptive_field", "metrics",
+            "metrics_about", "meaning", "intended_use", "licence", "sources", "made_by", "model",
         )  # fmt: skip
+        facts = {name: m[name] for name in kept}
+        facts["curves"] = {
+            name: {"x": curve["value"], "y": [row[0] for row in curve["contribution"]]}
+            for name, curve in m["concept_curves"].items()
+        }
+        facts["faithfulness"] = {
+            name: number
+            for name, figure in m["faithfulness"].items()
+            for number in [figure.get("value") if isinstance(figure, dict) else figure]
+            if isinstance(number, int | float) and name not in {"seed", "cases"}
+        }
+        sets = self.manifest.prediction_sets
+        if sets is not None:
+            facts["set_level"] = sets.level
+            facts["coverage"] = sets.coverage
+            facts["mean_set_size"] = sets.mean_size
         return BundleRef(
             name=self.manifest.name,
             version=self.manifest.version,
             sha256=self.sha256,
             title=self.manifest.title,
-            facts={name: m[name] for name in kept},
+            facts=facts,
         )
 
     def _decide(self, prepared: PreparedCase, output: Output) -> Prediction:

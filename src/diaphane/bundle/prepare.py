@@ -74,6 +74,18 @@ class PreparedCase:
             return None
         return float(dx)
 
+    @property
+    def placement(self) -> NDArray[np.float64]:
+        """``(4, 4)`` from a prepared index ``(t, y, x, 1)`` to the case's ``(z, y, x, 1)``.
+
+        Where slices were thinned unevenly, ``t`` is placed within half a slice's step.
+        """
+        step = (self.picked[-1] - self.picked[0]) / max(self.length - 1, 1)
+        framed = np.eye(4)
+        framed[0, 0] = step or 1.0
+        framed[:3, 3] = (self.picked[0], *self.frame)
+        return np.asarray(self.trace.passage.index @ framed, dtype=np.float64)
+
 
 def prepare_case(case: Case, spec: InputSpec, recipe: Recipe) -> PreparedCase:
     """Turn a plain case into network input.
