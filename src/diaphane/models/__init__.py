@@ -2,6 +2,7 @@
 
 from diaphane.models.checkpoint import load_checkpoint, save_checkpoint
 from diaphane.models.config import EvidenceConfig
+from diaphane.models.curves import shape_curves
 from diaphane.models.device import pick_device
 from diaphane.models.ensemble import Ensemble, View
 from diaphane.models.evidence import EvidenceNet, EvidenceOutput
@@ -17,4 +18,5 @@ __all__ = [
     "load_checkpoint",
     "pick_device",
     "save_checkpoint",
+    "shape_curves",
 ]

@@ -64,7 +64,7 @@ class EvidenceNet(nn.Module):
             self.attend = nn.Sequential(
                 nn.Linear(width + self.context.size, config.hidden),
                 nn.Tanh(),
-                nn.Linear(config.hidden, 1),
+                nn.Linear(config.hidden, 1, bias=False),
             )
             weight = torch.randn(outputs, width, self.context.size)
             self.weight = nn.Parameter(weight / math.sqrt(width * self.context.size))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -44,7 +45,9 @@ def export_onnx(module: EvidenceNet | Ensemble, path: Path) -> None:
         "concepts": {0: "cases"},
     }
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            # Tracing checks shapes in Python; the RNNs' start state follows the batch (tested).
+            warnings.simplefilter("ignore")
             torch.onnx.export(
                 graph,
                 example[: len(names)],
