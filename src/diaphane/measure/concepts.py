@@ -14,6 +14,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from diaphane.core.errors import InvalidVoxels, UsageError
 from diaphane.measure.outline import FloatArray
 from diaphane.measure.region import Region, sphericity
 
@@ -72,16 +73,20 @@ def concepts(
 
     Raises
     ------
-    KeyError
+    UsageError
         a name is not registered; the message lists the known ones.
-    ValueError
+    InvalidVoxels
         the shapes differ or are not ``(T, H, W)``.
     """
     unknown = [name for name in names if name not in CONCEPTS]
     if unknown:
-        raise KeyError(f"unknown concepts {unknown}; known: {', '.join(CONCEPTS)}")
+        raise UsageError(
+            f"unknown concepts: {', '.join(unknown)}.", remedy=f"Known are: {', '.join(CONCEPTS)}."
+        )
     if image.ndim != 3 or image.shape != mask.shape:
-        raise ValueError(f"image and mask must both be (T, H, W): {image.shape} and {mask.shape}")
+        raise InvalidVoxels(
+            f"image and mask must both be (T, H, W): {image.shape} and {mask.shape}"
+        )
     if not mask.any():
         return np.full(len(names), np.nan, dtype=np.float32)
     region = Region(image, mask)
