@@ -96,7 +96,7 @@ def _depth(pixels: Array, path: Path) -> Array:
         raise OutputError(f"A PNG does not hold {pixels.shape[2]} channels.", path=path)
     low, high = float(pixels.min()), float(pixels.max())
     if pixels.dtype.kind == "f" and low >= 0 and high <= 1:
-        return np.rint(pixels * 255).astype(np.uint8)
+        return np.asarray(np.rint(pixels * 255), dtype=np.uint8)
     if pixels.dtype == bool:
         return np.where(pixels, 255, 0).astype(np.uint8)
     if low >= 0 and high <= 255:

@@ -1,0 +1,54 @@
+"""Judging a model: arrays in, numbers with intervals out."""
+
+from __future__ import annotations
+
+from diaphane.evaluate.bootstrap import Bootstrap, group_folds, group_numbers
+from diaphane.evaluate.calibration import (
+    calibration_slope,
+    cross_fitted_probabilities,
+    expected_calibration_error,
+    fit_calibration,
+    perfect_ece_quantile,
+)
+from diaphane.evaluate.classification import (
+    Classification,
+    Difference,
+    evaluate_classification,
+    paired_bootstrap,
+)
+from diaphane.evaluate.curves import precision_recall_curve, reliability_curve, roc_curve
+from diaphane.evaluate.decisions import fit_operating_points, fit_prediction_sets
+from diaphane.evaluate.segmentation import (
+    Overlap,
+    evaluate_segmentation,
+    summarise_segmentation,
+    surface_distances,
+)
+from diaphane.evaluate.unlike import fit_unlike_training, ledoit_wolf, out_of_fold_scores
+
+__all__ = [
+    "Bootstrap",
+    "Classification",
+    "Difference",
+    "Overlap",
+    "calibration_slope",
+    "cross_fitted_probabilities",
+    "evaluate_classification",
+    "evaluate_segmentation",
+    "expected_calibration_error",
+    "fit_calibration",
+    "fit_operating_points",
+    "fit_prediction_sets",
+    "fit_unlike_training",
+    "group_folds",
+    "group_numbers",
+    "ledoit_wolf",
+    "out_of_fold_scores",
+    "paired_bootstrap",
+    "perfect_ece_quantile",
+    "precision_recall_curve",
+    "reliability_curve",
+    "roc_curve",
+    "summarise_segmentation",
+    "surface_distances",
+]
