@@ -1,0 +1,299 @@
+"""Places in the lungs that look like a nodule or mass, without any training.
+
+Blobs are peaks of the scale-normalised Laplacian of Gaussian over many scales
+(Lindeberg, IJCV 30:79, 1998) in the closed lung, whose surroundings are painted as
+parenchyma so that the chest wall does not outshine what lies on it. A ball has three
+equal curvatures and a vessel one that vanishes (Sato et al., Med Image Anal 2:143,
+1998; Li, Sone and Doi, Med Phys 30:2040, 2003). Each blob is grown to its outline,
+and what leaves it through its free surface tells a nodule on a vessel from a vessel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from diaphane.anatomy.grids import Coarse, Even, Float, Mask, Upright
+from diaphane.anatomy.lungs import Lungs, lung_box
+from diaphane.anatomy.nodules import Grown, grow
+from diaphane.core.volume import Volume
+
+_STEP = 1.25  # mm of the finest even grid
+_LEVELS = ((1.25, (1.25, 1.8, 2.6)), (2.5, (3.7, 5.2)), (5.0, (7.4, 10.5, 15.0, 20.0)))
+_CONTRAST = 110.0  # HU; weakest peak of the normalised response that is looked at
+_BLOBNESS = 0.2  # smallest over largest curvature
+_PEAKS = 700
+_PARENCHYMA = -850.0
+_SHOWN = 0.5  # score from which a candidate is worth showing
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A place that may be a nodule, and why it was proposed.
+
+    Attributes
+    ----------
+    index:
+        Centre as native index (z, y, x), fractional.
+    centre:
+        Centre in the patient, (x, y, z) LPS in mm.
+    radius_mm:
+        Radius of the ball of equal volume.
+    score:
+        0 to 1, higher is more nodule-like; no probability.
+    box:
+        Native half-open box ``((z0, z1), (y0, y1), (x0, x1))`` of its outline.
+    attachment:
+        ``"free"``, ``"pleural"``, ``"mediastinal"`` or ``"vascular"``.
+    blobness:
+        Smallest over largest curvature at its scale: 1 ball, 0 tube or sheet.
+    solidity:
+        Volume over that of the ball around it with the same reach, 0 to 1.
+    exits:
+        Cross-section of tissue that leaves its free surface over its own largest
+        cross-section: 0 isolated, about 2 a tube.
+    contrast:
+        HU above the lung around it.
+    """
+
+    index: tuple[float, float, float]
+    centre: tuple[float, float, float]
+    radius_mm: float
+    score: float
+    box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+    attachment: str
+    blobness: float
+    solidity: float
+    exits: float
+    contrast: float
+
+
+@dataclass(frozen=True)
+class _Level:
+    """The lungs on one grid of the pyramid: density, closed lung, mediastinal side."""
+
+    step: float
+    hu: Float
+    hull: Mask
+    medial: Mask
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.hu.shape[0], self.hu.shape[1], self.hu.shape[2]
+
+
+@dataclass(frozen=True)
+class _Peak:
+    """A blob: centre in mm within the finest grid, scale, response, blobness."""
+
+    at: NDArray[np.float64]
+    sigma: float
+    response: float
+    blobness: float
+
+
+def propose_candidates(
+    volume: Volume, lungs: Lungs, min_diameter_mm: float = 4.0, limit: int = 30
+) -> list[Candidate]:
+    """Candidates, best first.
+
+    Parameters
+    ----------
+    volume:
+        The scan, in HU.
+    lungs:
+        Of :func:`diaphane.anatomy.segment_lungs` on the same scan.
+    min_diameter_mm:
+        Smaller ones are left out (by the ball of equal volume).
+    limit:
+        Most that are returned.
+    """
+    upright = Upright.of(volume.geometry)
+    even = Even.over(lung_box(lungs, 6.0), upright.spacing, _STEP)
+    levels = _pyramid(upright, volume, lungs, even)
+    found: list[Candidate] = []
+    for peak in _peaks(levels):
+        candidate = _judged(levels, peak, even, upright, volume)
+        if candidate is not None and 2.0 * candidate.radius_mm >= min_diameter_mm:
+            found.append(candidate)
+    found.sort(key=lambda c: -c.score)
+    return _distinct(found)[:limit]
+
+
+def _pyramid(upright: Upright, volume: Volume, lungs: Lungs, even: Even) -> list[_Level]:
+    """Density and lungs on grids of 1.25, 2.5 and 5 mm."""
+    mask = upright.view(lungs.mask)
+    hu = np.clip(even.sample(upright.view(np.asarray(volume.voxels))), -1000.0, 200.0)
+    hull = even.sample(mask > 0) > 0.5
+    hull &= ~ndimage.binary_dilation(even.sample(upright.view(lungs.airways)) > 0.2)
+    medial = _medial(even.sample(mask == 1) > 0.5, even.sample(mask == 2) > 0.5)
+    levels = [_Level(_STEP, hu, hull, medial)]
+    for step, _ in _LEVELS[1:]:
+        last = levels[-1]
+        half = Coarse((2, 2, 2), last.shape, (step, step, step))
+        hu = half.mean(last.hu)
+        hull = half.mean(last.hull) > 0.5
+        levels.append(_Level(step, hu, hull, half.mean(last.medial) > 0.5))
+    return levels
+
+
+def _medial(right: Mask, left: Mask) -> Mask:
+    """What lies between the lungs in the same axial row: mediastinum and spine."""
+    after = np.maximum.accumulate(right, axis=2)
+    before = np.maximum.accumulate(left[:, :, ::-1], axis=2)[:, :, ::-1]
+    return np.asarray(after & before & ~right & ~left, dtype=bool)
+
+
+def _peaks(levels: list[_Level]) -> list[_Peak]:
+    """Maxima of the normalised response in space and scale, strongest first."""
+    found: list[_Peak] = []
+    for level, (step, sigmas) in zip(levels, _LEVELS, strict=True):
+        painted = np.where(level.hull, level.hu, np.float32(_PARENCHYMA))
+        for sigma in sigmas:
+            smooth = ndimage.gaussian_filter(painted, sigma / step, truncate=3.0)
+            response = -ndimage.laplace(smooth) * np.float32((sigma / step) ** 2)
+            high = response == ndimage.maximum_filter(response, size=3)
+            at = np.argwhere(high & (response > _CONTRAST) & level.hull)
+            round_ = _blobness(smooth, at)
+            for place, shape in zip(at, round_, strict=True):
+                if shape >= _BLOBNESS:
+                    mm = (place + 0.5) * step - 0.5 * _STEP
+                    found.append(_Peak(mm, sigma, float(response[tuple(place)]), float(shape)))
+    found.sort(key=lambda p: -p.response * p.blobness)
+    return found[:_PEAKS]
+
+
+def _blobness(smooth: Float, at: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Smallest over largest downward curvature at indices ``(n, 3)``; 0 where one is upward."""
+    if at.size == 0:
+        return np.zeros(0)
+    last = np.asarray(smooth.shape) - 2
+    p = np.clip(at, 1, last)
+    hessian = np.empty((len(p), 3, 3))
+    unit = np.eye(3, dtype=np.intp)
+
+    def value(move: NDArray[np.intp]) -> NDArray[np.float64]:
+        return np.asarray(smooth[tuple((p + move).T)], dtype=np.float64)
+
+    for a in range(3):
+        for b in range(a, 3):
+            if a == b:
+                bent = value(unit[a]) + value(-unit[a]) - 2.0 * value(0 * unit[a])
+            else:
+                same = value(unit[a] + unit[b]) + value(-unit[a] - unit[b])
+                bent = 0.25 * (same - value(unit[a] - unit[b]) - value(unit[b] - unit[a]))
+            hessian[:, a, b] = hessian[:, b, a] = bent
+    curve = -np.linalg.eigvalsh(hessian)  # descending downward curvature reversed: last is least
+    return np.clip(curve[:, 2], 0.0, None) / np.maximum(curve[:, 0], 1e-6)
+
+
+def _judged(
+    levels: list[_Level], peak: _Peak, even: Even, upright: Upright, volume: Volume
+) -> Candidate | None:
+    """The candidate at a peak: outline, features and score; ``None`` when nothing grows there."""
+    radius = peak.sigma * np.sqrt(3.0)
+    level = levels[0] if radius < 7.0 else levels[1]
+    at = (peak.at + 0.5 * _STEP) / level.step - 0.5
+    reach = (2.0 * radius + 6.0) / level.step
+    low = np.maximum(np.floor(at - reach).astype(int), 0)
+    high = np.minimum(np.ceil(at + reach).astype(int) + 1, level.hu.shape)
+    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    seed = [int(np.clip(round(float(c)), 0, n - 1)) for c, n in zip(at - low, high - low)]
+    hull = level.hull[box]
+    grown = grow(level.hu[box], hull, (seed[0], seed[1], seed[2]), level.step, radius)
+    if not grown.mask.any():
+        return None
+    shape = _shape(grown, hull, level.medial[box], level.step)
+    inside = level.hu[box][grown.mask]
+    contrast = float(inside.mean()) - _PARENCHYMA
+    points = np.argwhere(grown.mask) + low
+    fine = [
+        (p + 0.5) * level.step / _STEP - 0.5 for p in (points.mean(0), points.min(0), points.max(0))
+    ]
+    centre, first, last = (upright.native_index(even.upright_index(p)) for p in fine)
+    sides = np.sort(np.stack([first, last]), axis=0)
+    limits = [
+        (max(0, int(np.floor(a))), min(n, int(np.ceil(b)) + 1))
+        for a, b, n in zip(sides[0], sides[1], volume.shape, strict=True)
+    ]
+    place = volume.geometry.to_patient(centre)
+    ball = (0.75 / np.pi * len(points)) ** (1 / 3) * level.step
+    return Candidate(
+        index=(float(centre[0]), float(centre[1]), float(centre[2])),
+        centre=(float(place[0]), float(place[1]), float(place[2])),
+        radius_mm=float(ball),
+        score=_score(peak, shape, contrast, float(ball)),
+        box=(limits[0], limits[1], limits[2]),
+        attachment=shape.attachment,
+        blobness=peak.blobness,
+        solidity=shape.solidity,
+        exits=shape.exits,
+        contrast=contrast,
+    )
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What the outline says: see :class:`Candidate`; ``wall`` is the share of rim on the hull."""
+
+    solidity: float
+    aspect: float
+    exits: float
+    wall: float
+    attachment: str
+
+
+def _shape(grown: Grown, hull: Mask, medial: Mask, step: float) -> _Shape:
+    mask = np.pad(grown.mask, 2)
+    rim = ndimage.binary_dilation(mask) & ~mask
+    free = np.pad(hull, 2)
+    leaving = float(np.count_nonzero(rim & np.pad(grown.soft, 2))) * step * step
+    section = np.pi * max(grown.inscribed_mm, step) ** 2
+    outside = rim & ~free
+    wall = float(np.count_nonzero(outside)) / max(1, np.count_nonzero(rim))
+    points = np.argwhere(grown.mask).astype(np.float64) * step
+    spread = np.cov(points.T) if len(points) > 3 else np.eye(3)
+    axes = np.sqrt(5.0 * np.clip(np.linalg.eigvalsh(spread) + step * step / 12.0, 1e-3, None))
+    ball = (0.75 / np.pi * len(points)) ** (1 / 3) * step
+    inner = bool((outside & np.pad(medial, 2)).sum() > 0.5 * outside.sum())
+    exits = leaving / section
+    if wall > 0.08:
+        attachment = "mediastinal" if inner else "pleural"
+    else:
+        attachment = "vascular" if exits > 0.15 else "free"
+    return _Shape(
+        solidity=float(min(1.0, (ball / axes[2]) ** 3)),
+        aspect=float(axes[0] / axes[2]),
+        exits=float(exits),
+        wall=wall,
+        attachment=attachment,
+    )
+
+
+def _score(peak: _Peak, shape: _Shape, contrast: float, ball: float) -> float:
+    """Logistic score of the features."""
+    strength = (
+        5.0 * (peak.blobness - 0.5)
+        + 4.0 * (shape.solidity - 0.5)
+        - 2.0 * (shape.exits - 0.5)
+        - 3.0 * (shape.wall - 0.2)
+        + 2.0 * (contrast / 600.0 - 0.7)
+    )
+    return float(1.0 / (1.0 + np.exp(-strength)))
+
+
+def _distinct(found: list[Candidate]) -> list[Candidate]:
+    """Drop candidates whose centre lies in a better one, or the other way round."""
+    kept: list[Candidate] = []
+    for one in found:
+        at = np.asarray(one.centre)
+        gaps = [
+            float(np.linalg.norm(at - np.asarray(k.centre))) / max(one.radius_mm, k.radius_mm)
+            for k in kept
+        ]
+        if not gaps or min(gaps) > 1.0:
+            kept.append(one)
+    return kept
