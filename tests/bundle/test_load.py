@@ -65,7 +65,9 @@ def test_folder_and_zip_are_the_same_bundle(toy_bundle, tmp_path):
 def test_sums_are_what_sha256sum_checks(toy_bundle):
     if shutil.which("sha256sum") is None:
         pytest.skip("sha256sum is not here")
-    done = subprocess.run(["sha256sum", "-c", SUMS], cwd=toy_bundle, capture_output=True, check=False)
+    done = subprocess.run(
+        ["sha256sum", "-c", SUMS], cwd=toy_bundle, capture_output=True, check=False
+    )
     assert done.returncode == 0, done.stdout
 
 

@@ -1,0 +1,14 @@
+"""Many inputs through a bundle: reading, running, refusing; whole outputs or none."""
+
+from diaphane.batch.evaluating import EvaluationSummary, evaluate
+from diaphane.batch.predicting import PredictionSummary, predict
+from diaphane.batch.tables import Refusal, columns
+
+__all__ = [
+    "EvaluationSummary",
+    "PredictionSummary",
+    "Refusal",
+    "columns",
+    "evaluate",
+    "predict",
+]

@@ -1,0 +1,89 @@
+"""``predict``: one row of a CSV for every case of every input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from diaphane.acquire import Entry, open_inputs
+from diaphane.batch.running import answers
+from diaphane.batch.tables import Refusal, cells, columns, write_refusals, write_table
+from diaphane.bundle import Bundle
+from diaphane.core.errors import InputError, UsageError
+from diaphane.core.protocols import Progress, silent
+
+
+@dataclass(frozen=True)
+class PredictionSummary:
+    """What ``predict`` did. ``out`` and ``rejected`` are ``None`` where nothing was written."""
+
+    done: int
+    refused: tuple[Refusal, ...]
+    unlike_training: int
+    out: Path | None
+    rejected: Path | None
+
+
+def predict(
+    bundle: Bundle,
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    *,
+    contributions: bool = False,
+    stack: bool | None = None,
+    progress: Progress = silent,
+) -> PredictionSummary:
+    """Run a bundle on any number of inputs and write a CSV.
+
+    Inputs that cannot be read are listed in ``rejected.csv`` beside ``out`` and the rest is
+    done. Both files appear whole, at the end; when no case could be done, only the list does.
+
+    Parameters
+    ----------
+    inputs:
+        Files, folders or data sets.
+    contributions:
+        Add the logit and the parts that it is the sum of.
+    stack:
+        ``True``: a folder of images is one case; ``False``: every image is one; ``None``: one
+        when the bundle takes sequences.
+
+    Raises
+    ------
+    UsageError
+        No inputs, or ``out`` is a folder or the list of refused inputs itself.
+    OutputError
+        The results cannot be written.
+    """
+    target = Path(out)
+    if not inputs:
+        raise UsageError("There are no inputs.")
+    if target.is_dir() or target.name == "rejected.csv":
+        raise UsageError(
+            "The output must be a CSV file of its own.", path=target, remedy="Use --out FILE.csv"
+        )
+    manifest = bundle.manifest
+    entries: list[Entry] = []
+    refused: list[Refusal] = []
+    for given in inputs:
+        try:
+            opened = open_inputs([given], sequences=manifest.input.kind == "sequence", stack=stack)
+        except InputError as error:
+            refused.append(Refusal.of(str(given), error))
+        else:
+            entries.extend(opened.entries)
+    rows: list[list[str]] = []
+    unlike = 0
+    for number, answer in enumerate(answers(bundle, entries), start=1):
+        name = answer.entry.name
+        if answer.prediction is not None:
+            rows.append(cells(manifest, name, answer.prediction, contributions=contributions))
+            unlike += answer.prediction.unlike_training
+        elif answer.error is not None:
+            refused.append(Refusal.of(name, answer.error))
+        progress("predict", number / len(entries))
+    if rows:
+        write_table(target, columns(manifest, contributions=contributions), rows)
+    rejected = write_refusals(target.parent, refused)
+    return PredictionSummary(len(rows), tuple(refused), unlike, target if rows else None, rejected)

@@ -1,0 +1,77 @@
+"""What a data set says a case is, in a bundle's own classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from diaphane.acquire import Dataset, Entry
+from diaphane.bundle import Manifest
+from diaphane.core.errors import DatasetError
+
+
+def label_columns(manifest: Manifest, dataset: Dataset, path: str | Path) -> tuple[str, ...]:
+    """The data set's columns that hold the bundle's labels, one per ``manifest.label_columns``.
+
+    By name; a single one on both sides need not have the same name.
+
+    Raises
+    ------
+    DatasetError
+        Without labels, when a column is missing, or when no label is one of the classes.
+    """
+    there = dataset.label_columns
+    if not there:
+        raise DatasetError(
+            "The data set has no labels, so nothing can be judged.",
+            path=path,
+            remedy="Use 'diaphane predict' for cases without labels.",
+        )
+    wanted = manifest.label_columns
+    named = there if len(there) == len(wanted) == 1 else wanted
+    missing = [name for name in named if name not in there]
+    if missing:
+        raise DatasetError(
+            f"The data set has no label column '{missing[0]}'.",
+            path=path,
+            remedy=f"It has: {', '.join(there)}.",
+        )
+    found = dataset.classes.get(named[0], ())
+    if manifest.task != "multilabel" and found and not set(found) & set(manifest.classes):
+        raise DatasetError(
+            f"None of the labels ({', '.join(found[:10])}) is one that the bundle knows.",
+            path=path,
+            remedy=f"It knows: {', '.join(manifest.classes)}.",
+        )
+    return named
+
+
+def truth_of(entry: Entry, manifest: Manifest, named: tuple[str, ...]) -> int | list[int]:
+    """Index of the case's class; in a multi-label task 0 or 1 per label.
+
+    Raises
+    ------
+    DatasetError
+        The case has no label, or one that the bundle does not know.
+    """
+    missing = [name for name in named if name not in entry.labels]
+    if missing:
+        raise DatasetError(f"The case has no value for '{missing[0]}'.")
+    if manifest.task == "multilabel":
+        values = zip(named, manifest.positive_values, strict=True)
+        return [int(entry.labels[name] == positive) for name, positive in values]
+    label = entry.labels[named[0]]
+    if label not in manifest.classes:
+        raise DatasetError(
+            f"The label '{label}' is not one that the bundle knows.",
+            remedy=f"It knows: {', '.join(manifest.classes)}.",
+        )
+    return manifest.classes.index(label)
+
+
+def label_text(entry: Entry, manifest: Manifest, named: tuple[str, ...]) -> str:
+    """The case's class; in a multi-label task the labels that are present, joined by ``|``."""
+    if manifest.task != "multilabel":
+        return entry.labels[named[0]]
+    truth = truth_of(entry, manifest, named)
+    assert isinstance(truth, list)
+    return "|".join(c for c, present in zip(manifest.classes, truth, strict=True) if present)
