@@ -1,7 +1,8 @@
 """Scans come in: DICOM, NIfTI, MetaImage, NRRD, pictures, stacks and data sets."""
 
 from diaphane.acquire.dataset import Dataset, Entry
-from diaphane.acquire.opening import open_dataset
+from diaphane.acquire.describing import describe
+from diaphane.acquire.opening import open_dataset, open_inputs
 from diaphane.acquire.reading import read
 from diaphane.acquire.series import SeriesHeader, SeriesList, find_series, read_series
 
@@ -10,8 +11,10 @@ __all__ = [
     "Entry",
     "SeriesHeader",
     "SeriesList",
+    "describe",
     "find_series",
     "open_dataset",
+    "open_inputs",
     "read",
     "read_series",
 ]

@@ -258,8 +258,8 @@ def _inside(row: _Row, folder: Path, column: str) -> Path | None:
         return None
     plain = text.replace("\\", "/") if os.name == "nt" else text
     windows = PureWindowsPath(text)
-    normal = os.path.normpath(plain)
-    leaves = os.path.isabs(normal) or bool(windows.drive) or Path(normal).parts[:1] == ("..",)
+    normal = Path(os.path.normpath(plain))
+    leaves = normal.is_absolute() or bool(windows.drive) or normal.parts[:1] == ("..",)
     if leaves:
         raise row.wrong(
             f"The path '{text}' leads out of the folder.", "Files lie in the manifest's folder."

@@ -52,21 +52,19 @@ class MaskReader:
             raise DatasetError(
                 f"The mask has {_size(mask)} voxels, its image {_size(image)}.", path=path
             )
-        if mask.geometry.is_spatial and image.geometry.is_spatial:
-            if not mask.geometry.close_to(image.geometry, 0.1):
-                raise DatasetError("The mask does not lie on the grid of its image.", path=path)
-        values = self.values
-        if self.names is None and len(values) <= 2:
-            high = values[-1]
-            voxels = (mask.voxels == high).astype(np.uint8) if high else np.zeros_like(mask.voxels)
-        else:
-            voxels = mask.voxels
-            if self.names is not None:
-                unknown = sorted(set(np.unique(voxels).tolist()) - set(self.names) - {0})
-                if unknown:
-                    raise DatasetError(
-                        f"The mask holds the value {unknown[0]}, which has no name.", path=path
-                    )
+        placed = mask.geometry.is_spatial and image.geometry.is_spatial
+        if placed and not mask.geometry.close_to(image.geometry, 0.1):
+            raise DatasetError("The mask does not lie on the grid of its image.", path=path)
+        voxels = mask.voxels
+        if self.names is not None:
+            unknown = sorted(set(np.unique(voxels).tolist()) - set(self.names) - {0})
+            if unknown:
+                raise DatasetError(
+                    f"The mask holds the value {unknown[0]}, which has no name.", path=path
+                )
+        elif len(self.values) <= 2:
+            high = self.values[-1]
+            voxels = (voxels == high).astype(np.uint8) if high else np.zeros_like(voxels)
         return Volume(voxels, image.geometry, "SEG")
 
     @property

@@ -51,7 +51,7 @@ def read_nifti(path: Path, *, channels: int | None = None) -> Volume:
 
     try:
         with quiet():
-            image = nibabel.load(path)
+            image: Any = nibabel.load(path)
             shape = tuple(int(n) for n in image.shape)
             if min(shape, default=0) < 1:
                 raise UnreadableFile(f"The image size {shape} is not valid.", path=path)

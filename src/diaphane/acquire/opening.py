@@ -1,19 +1,153 @@
-"""Which kind of data set a path is."""
+"""Which kind of data set a path is, by the rules of the design."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from diaphane.acquire import manifest
-from diaphane.acquire.dataset import Dataset
-from diaphane.core.errors import DatasetError, EmptyInput
+from diaphane.acquire.dataset import Dataset, refused
+from diaphane.acquire.folders import file_entry, open_class_folders, open_dicom, open_images
+from diaphane.acquire.medmnist import open_medmnist
+from diaphane.acquire.nnunet import is_nnunet, open_nnunet
+from diaphane.acquire.reading import has_dicom, visible
+from diaphane.core.errors import DatasetError, EmptyInput, InputError
+from diaphane.privacy import Pseudonymiser
 
 
 def open_dataset(path: str | Path, *, stack: bool | None = None) -> Dataset:
-    """The data set at ``path``, its cases not yet read."""
+    """The data set at ``path``, to learn from or to test with; its cases are not yet read.
+
+    A manifest folder if it has ``labels.csv``; MSD or nnU-Net if it has ``dataset.json`` or
+    is an ``imagesTr`` or ``imagesTs``; a MedMNIST ``.npz``, or a folder with just one; DICOM
+    if any file in or below it is; class folders; else pictures.
+
+    Parameters
+    ----------
+    path:
+        File or folder.
+    stack:
+        Whether folders of pictures are one stack each; ``None``: those inside class folders
+        are, a plain folder is not.
+
+    Raises
+    ------
+    DatasetError
+        When a table, split, label or mask is wrong.
+    EmptyInput
+        When there is nothing to read.
+    """
     place = Path(path)
+    known = _tabled(place, strict=True)
+    if known is not None:
+        return known
+    if not place.is_dir():
+        raise DatasetError(
+            "A single file is no data set, unless it is a MedMNIST .npz.",
+            path=place,
+            remedy="Give a folder with labels.csv, dataset.json, or a folder per class.",
+        )
+    if has_dicom(place):
+        return open_dicom(place)
+    if not stack or _depth(place) > 1:
+        by_class = open_class_folders(place, stack=stack)
+        if by_class is not None:
+            return by_class
+    return open_images(place, stack=bool(stack))
+
+
+def open_inputs(
+    paths: Sequence[str | Path], *, sequences: bool, stack: bool | None = None
+) -> Dataset:
+    """The inputs that a person typed, as cases to predict; what is refused fails to load.
+
+    A folder is a manifest if it has ``labels.csv``, MSD or nnU-Net if it has ``dataset.json``
+    or is an ``imagesTr`` or ``imagesTs``, DICOM if any file in or below it is (a case per
+    series), else one stack if the bundle takes sequences, else one case per image.
+
+    Parameters
+    ----------
+    paths:
+        Files and folders; their names are kept as typed.
+    sequences:
+        Whether the bundle reads sequences of slices.
+    stack:
+        Overrides whether a folder of pictures is one stack (``--as stack|images``).
+
+    Raises
+    ------
+    InputError
+        Only when a single path is given and nothing in it can be read.
+    """
+    stacked = sequences if stack is None else stack
+    names = Pseudonymiser.load()
+    found: list[Dataset] = []
+    for path in paths:
+        try:
+            found.append(_input(path, stack=stacked))
+        except InputError as error:
+            if len(paths) == 1:
+                raise
+            entry = refused(str(path), error, names)
+            found.append(Dataset("images", (entry,)))
+    if not found:
+        raise EmptyInput("No input was given.")
+    return found[0] if len(found) == 1 else _joined(found)
+
+
+def _input(path: str | Path, *, stack: bool) -> Dataset:
+    place, typed = Path(path), str(path)
+    known = _tabled(place, strict=False)
+    if known is not None:
+        return known
+    if place.is_file():
+        return Dataset("images", (file_entry(place, typed),))
+    if has_dicom(place):
+        return open_dicom(place, shown=typed)
+    return open_images(place, stack=stack, shown=typed)
+
+
+def _tabled(place: Path, *, strict: bool) -> Dataset | None:
+    """Kinds that a table or an archive makes certain."""
     if not place.exists():
         raise EmptyInput("There is no such file or folder.", path=place)
+    if place.is_file():
+        if place.name == manifest.FILE:
+            return manifest.open_manifest(place.parent, strict=strict)
+        return open_medmnist(place, strict=strict) if place.suffix.lower() == ".npz" else None
     if (place / manifest.FILE).is_file():
-        return manifest.open_manifest(place)
-    raise DatasetError("This is no data set.", path=place)
+        return manifest.open_manifest(place, strict=strict)
+    if is_nnunet(place):
+        return open_nnunet(place, strict=strict)
+    archives = [p for p in visible(place) if p.suffix.lower() == ".npz"]
+    if len(archives) == 1:
+        return open_medmnist(archives[0], strict=strict)
+    return None
+
+
+def _depth(folder: Path) -> int:
+    """How many levels of folders lie below, at most 2."""
+    inner = [p for p in visible(folder) if p.is_dir()]
+    return 0 if not inner else 1 + int(any(q.is_dir() for p in inner for q in visible(p)))
+
+
+def _joined(parts: Sequence[Dataset]) -> Dataset:
+    """Several inputs as one data set; labels and splits are kept where all agree."""
+    kinds = {part.kind for part in parts}
+    columns = parts[0].label_columns
+    same = all(part.label_columns == columns for part in parts)
+    entries = tuple(entry for part in parts for entry in part.entries)
+    return replace(
+        parts[0],
+        kind=kinds.pop() if len(kinds) == 1 else "images",
+        entries=entries,
+        label_columns=columns if same else (),
+        classes={
+            c: tuple(dict.fromkeys(v for p in parts for v in p.classes.get(c, ())))
+            for c in (columns if same else ())
+        },
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        folds=(),
+        has_masks=any(part.has_masks for part in parts),
+    )

@@ -107,9 +107,7 @@ def format_of(path: Path) -> str:
 def is_readable_name(path: Path) -> bool:
     """Whether the name alone says that this is an image file that is not DICOM."""
     name = path.name.lower()
-    return not name.startswith(".") and (
-        name.endswith(VOLUME_SUFFIXES) or name.endswith(raster.SUFFIXES)
-    )
+    return not name.startswith(".") and (name.endswith(VOLUME_SUFFIXES + raster.SUFFIXES))
 
 
 def visible(folder: Path) -> list[Path]:
@@ -121,8 +119,11 @@ def visible(folder: Path) -> list[Path]:
 def has_dicom(folder: Path) -> bool:
     """Whether any file in or below the folder is DICOM."""
     return any(
-        path.is_file() and not path.name.startswith(".") and looks_like_dicom(path)
-        for path in sorted(folder.rglob("*"))
+        not path.name.startswith(".")
+        and not is_readable_name(path)
+        and path.is_file()
+        and looks_like_dicom(path)
+        for path in folder.rglob("*")
     )
 
 

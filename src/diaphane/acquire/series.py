@@ -267,6 +267,12 @@ def _require_pixels(header: Header) -> None:
         raise NotApplicable(
             "Whole-slide microscopy is not read.", path=header.path, remedy="Export a region."
         )
+    if "MOSAIC" in header.image_type:
+        raise NotApplicable(
+            "This is a Siemens mosaic: many slices tiled in one image.",
+            path=header.path,
+            remedy="Convert it first, for example with dcm2niix.",
+        )
     check_pixels(header)
 
 
@@ -293,12 +299,12 @@ def _split(
                 rejected.append((header.path, error))
         elif header.frames > 1:
             if header.is_section:
-                error = GeometryError(
+                unplaced = GeometryError(
                     "Multi-frame objects of this kind do not state the place of each frame.",
                     path=header.path,
                     remedy="Export the series as single images.",
                 )
-                rejected.append((header.path, error))
+                rejected.append((header.path, unplaced))
             else:
                 yield [_frame(header, i) for i in range(header.frames)]
         elif header.is_section:

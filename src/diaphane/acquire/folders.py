@@ -1,0 +1,192 @@
+"""Folders without a table: raw DICOM, class folders, pictures, stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from diaphane.acquire import raster
+from diaphane.acquire.dataset import Dataset, Entry, Parts, classes_of, refused
+from diaphane.acquire.reading import is_readable_name, load, load_series, visible
+from diaphane.acquire.series import SeriesHeader, find_series, nothing_found
+from diaphane.core.case import SourceRef
+from diaphane.core.errors import EmptyInput
+from diaphane.privacy import Pseudonymiser
+from diaphane.privacy.plain import patient_group
+
+_SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+def open_dicom(path: Path, *, shown: str | None = None) -> Dataset:
+    """A case per DICOM series, grouped by patient; refused series cannot be loaded.
+
+    ``shown`` is the path as typed, for names; names add the series' number where there are
+    several.
+
+    Raises
+    ------
+    InputError
+        When there is no readable series.
+    """
+    found = find_series(path)
+    if not found.series:
+        raise nothing_found(found, path)
+    names = Pseudonymiser.load()
+    typed = shown if shown is not None else str(path)
+    entries = []
+    for series in found.series:
+        alone = len(found.series) == 1 and not found.rejected
+        name = typed if alone else _series_name(series, path, typed)
+        group = patient_group(series.identity, names) or series.key
+        entries.append(Entry(name, series.key.replace("S-", "C-"), group, _series_reader(series)))
+    for place, error in found.rejected:
+        entries.append(refused(str(place), error, names))
+    return Dataset("dicom", tuple(_distinct(entries)))
+
+
+def open_class_folders(path: Path, *, stack: bool | None = None) -> Dataset | None:
+    """A folder of images per class, or that below ``train``, ``val`` and ``test``.
+
+    A file is a case; so is a folder of slices inside a class folder. ``None`` where the
+    folder is nothing of the kind.
+    """
+    folders = [p for p in visible(path) if p.is_dir()]
+    if not folders or any(p.is_file() and is_readable_name(p) for p in visible(path)):
+        return None
+    entries: list[Entry] = []
+    if all(p.name.lower() in _SPLIT_FOLDERS for p in folders):
+        for folder in folders:
+            for inner in (p for p in visible(folder) if p.is_dir()):
+                entries += _class_entries(
+                    inner, path, _SPLIT_FOLDERS[folder.name.lower()], stack=stack
+                )
+    else:
+        for folder in folders:
+            entries += _class_entries(folder, path, None, stack=stack)
+    if not entries:
+        return None
+    return Dataset("class_folders", tuple(entries), ("label",), classes_of(entries, ("label",)))
+
+
+def open_images(path: Path, *, stack: bool, shown: str | None = None) -> Dataset:
+    """The images of a folder: one stack of its pictures, or a case for each.
+
+    Volumes (NIfTI, MetaImage, NRRD) are always a case each. A folder that holds only folders
+    gives the cases of each of them.
+
+    Raises
+    ------
+    EmptyInput
+        When there are none.
+    """
+    typed = shown if shown is not None else str(path)
+    entries = _image_entries(path, typed, stack=stack)
+    if not entries:
+        others = sum(1 for p in path.rglob("*") if p.is_file())
+        raise EmptyInput(
+            f"No image is in this folder{f' ({others} files of other kinds)' if others else ''}.",
+            path=path,
+            remedy="Formats: DICOM, NIfTI, MHA, MHD, NRRD, PNG, JPEG, TIFF, npz.",
+        )
+    return Dataset("stack" if stack else "images", tuple(entries))
+
+
+def file_entry(path: Path, name: str) -> Entry:
+    """A case of one file or folder."""
+    names = Pseudonymiser.load()
+    key = names.pseudonym(name, "case")
+    return Entry(name, key, key, _file_reader(path))
+
+
+def _series_name(series: SeriesHeader, path: Path, typed: str) -> str:
+    parents = {file.parent for file in series.files}
+    inner = parents.pop() if len(parents) == 1 else path
+    place = path if path.is_file() else inner
+    try:
+        relative = place.relative_to(path)
+    except ValueError:
+        relative = Path()
+    shown = typed if relative == Path() else str(Path(typed) / relative)
+    return f"{shown}#{series.number if series.number is not None else series.key}"
+
+
+def _distinct(entries: Sequence[Entry]) -> list[Entry]:
+    """Entries whose names tell them apart."""
+    from dataclasses import replace
+
+    seen: dict[str, int] = {}
+    found = []
+    for entry in entries:
+        count = seen[entry.name] = seen.get(entry.name, 0) + 1
+        found.append(entry if count == 1 else replace(entry, name=f"{entry.name}.{count}"))
+    return found
+
+
+def _series_reader(series: SeriesHeader) -> Callable[[], Parts]:
+    def read() -> Parts:
+        loaded = load_series(series)
+        return Parts({"image": loaded.volume}, None, loaded.source, loaded.identity)
+
+    return read
+
+
+def _file_reader(path: Path) -> Callable[[], Parts]:
+    def read() -> Parts:
+        loaded = load(path)
+        return Parts({"image": loaded.volume}, None, loaded.source, loaded.identity)
+
+    return read
+
+
+def _stack_reader(folder: Path) -> Callable[[], Parts]:
+    def read() -> Parts:
+        files = raster.slices_of(folder)
+        return Parts({"image": raster.read_stack(folder, files)}, None, SourceRef(files))
+
+    return read
+
+
+def _class_entries(
+    folder: Path, root: Path, split: str | None, *, stack: bool | None
+) -> list[Entry]:
+    names = Pseudonymiser.load()
+    entries = []
+    label = {"label": folder.name}
+    for path in visible(folder):
+        name = path.relative_to(root).as_posix()
+        key = names.pseudonym(name, "case")
+        if path.is_file() and is_readable_name(path):
+            entries.append(Entry(name, key, key, _file_reader(path), label, split))
+        elif path.is_dir() and stack is not False and raster.slices_of(path):
+            entries.append(Entry(name, key, key, _stack_reader(path), label, split))
+        elif path.is_dir() and stack is False:
+            for picture in raster.slices_of(path):
+                inner = picture.relative_to(root).as_posix()
+                inner_key = names.pseudonym(inner, "case")
+                # Pictures of one inner folder belong together, whoever it stands for.
+                entries.append(Entry(inner, inner_key, key, _file_reader(picture), label, split))
+    return entries
+
+
+def _image_entries(path: Path, typed: str, *, stack: bool) -> list[Entry]:
+    entries = []
+    inside = visible(path)
+    pictures = [p for p in inside if p.is_file() and raster.is_raster(p)]
+    volumes = [p for p in inside if p.is_file() and is_readable_name(p) and p not in set(pictures)]
+    if pictures and stack:
+        names = Pseudonymiser.load()
+        key = names.pseudonym(typed, "case")
+        entries.append(Entry(typed, key, key, _stack_reader(path)))
+        pictures = []
+    entries += [file_entry(p, str(Path(typed) / p.name)) for p in pictures + volumes]
+    for folder in (p for p in inside if p.is_dir()):
+        entries += _image_entries(folder, str(Path(typed) / folder.name), stack=stack)
+    return entries
