@@ -1,0 +1,72 @@
+"""Everything that an analysis leaves in its folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from diaphane.core.case import Identity
+from diaphane.core.finding import Analysis
+from diaphane.report.document import findings_document
+from diaphane.report.language import Language
+from diaphane.report.masks import write_masks
+from diaphane.report.page import render
+from diaphane.report.segmentation import write_segmentation
+from diaphane.report.study import study_view
+from diaphane.report.summary import summary_text
+
+
+def write_analysis(
+    analysis: Analysis,
+    folder: str | Path,
+    *,
+    lang: str = "en",
+    identity: Identity | None = None,
+) -> tuple[Path, ...]:
+    """Write findings.json, report.html, report.txt, masks.nii.gz and, for DICOM, seg.dcm.
+
+    The caller makes it atomic: give the path that ``core.files.replacing`` yields.
+
+    Parameters
+    ----------
+    analysis:
+        What the app found.
+    folder:
+        Made when absent.
+    lang:
+        "en" or "zh", for report.html and report.txt.
+    identity:
+        Shown at the head of report.html and report.txt; ``None`` shows the pseudonym.
+        findings.json never holds it.
+
+    Returns
+    -------
+    tuple of Path
+        The files written, in that order.
+
+    Raises
+    ------
+    UsageError
+        For an unknown language; nothing is written then.
+    """
+    language = Language(lang)
+    room = Path(folder)
+    room.mkdir(parents=True, exist_ok=True)
+    written = []
+
+    def text(name: str, content: str) -> None:
+        (room / name).write_text(content, encoding="utf-8", newline="\n")
+        written.append(room / name)
+
+    document = findings_document(analysis)
+    text(
+        "findings.json", json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    )
+    view = study_view(analysis, language, identity)
+    text("report.html", render("analysis.html.j2", language, {"study": view}))
+    text("report.txt", summary_text(analysis, language, identity))
+    write_masks(analysis, room / "masks.nii.gz")
+    written.append(room / "masks.nii.gz")
+    if write_segmentation(analysis, room / "seg.dcm"):
+        written.append(room / "seg.dcm")
+    return tuple(written)

@@ -1,0 +1,272 @@
+"""One finding, as the template shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diaphane.core.finding import Analysis, Assessment, Finding, RuleResult
+from diaphane.report import charts, pictures
+from diaphane.report.evidence_view import (
+    Layer,
+    contribution_chart,
+    reach,
+    shape_curves,
+    slices_of,
+    unit_name,
+)
+from diaphane.report.language import Language
+from diaphane.report.sheets import cut, planes
+
+WHOLE_IMAGE_PIXELS = 640
+ZOOM_PIXELS = 340
+
+
+def place_words(finding: Finding, lang: Language) -> str:
+    """Where it lies: side, third, and what it touches, in words."""
+    anatomy = finding.location.anatomy
+    order = ["side", "third", *sorted(set(anatomy) - {"organ", "side", "third"})]
+    parts = [lang.say(kind, anatomy[kind]) for kind in order if anatomy.get(kind)]
+    return lang.separator.join(parts)
+
+
+def size_words(finding: Finding, lang: Language) -> str:
+    """Long x short axis in whole units, or an empty string."""
+    long, short = finding.measure("long_axis"), finding.measure("short_axis")
+    if long is None:
+        return ""
+    unit = unit_name(long.unit)
+    if short is None:
+        return f"{lang.number(long.value)} {unit}"
+    return f"{lang.number(long.value)} × {lang.number(short.value)} {unit}"
+
+
+def measured_words(finding: Finding, code: str, lang: Language) -> str:
+    """A measurement in whole units, or an empty string."""
+    measurement = finding.measure(code)
+    if measurement is None:
+        return ""
+    return f"{lang.number(measurement.value)} {unit_name(measurement.unit)}".strip()
+
+
+def image_words(finding: Finding, analysis: Analysis, lang: Language) -> str:
+    """Series and image number of the largest section."""
+    number = finding.location.instance_number
+    taken = next((s.number for s in analysis.series if s.taken), None)
+    if number is None:
+        slices = analysis.volume.shape[0]
+        if slices == 1:
+            return ""
+        key = finding.location.key_slice + 1
+        return lang.text("slice %(key)s of %(slices)s", key=key, slices=slices)
+    if taken is None:
+        return lang.text("image %(image)s", image=number)
+    return lang.text("series %(series)s, image %(image)s", series=taken, image=number)
+
+
+def class_words(name: str, meaning: str | None, lang: Language) -> str:
+    """A class in words; the data set's own name where the table has none."""
+    code = f"{meaning}.{name}"
+    return lang.say("class", code) if lang.knows("class", code) else name
+
+
+def verdict(assessment: Assessment, lang: Language) -> dict[str, Any]:
+    """The probability in numbers and words, or why there is none."""
+    probability, positive = assessment.probability, assessment.positive
+    meaning = assessment.meaning
+    shown: dict[str, Any] = {"probability": None, "bars": "", "gauge": "", "set": "", "reasons": []}
+    if not probability:
+        known = [r for r in assessment.reasons if r != "no_classifier"]
+        head = "Outside what this model has seen" if known else "No probability"
+        shown["headline"] = lang.text(head)
+        shown["reasons"] = [lang.say("reason", code) for code in assessment.reasons]
+        return shown
+    names = {name: class_words(name, meaning, lang) for name in probability}
+    if positive is not None and positive in probability and len(probability) <= 2:
+        p = float(probability[positive])
+        words = names[positive]
+        if meaning and lang.knows("meaning", meaning):
+            words = lang.say("meaning", meaning)
+        shown["headline"] = words
+        shown["gauge"] = charts.gauge(
+            p,
+            title=words,
+            description=lang.percent(p),
+            ends=(lang.percent(0.0), lang.percent(1.0)),
+        )
+    else:
+        best = max(probability, key=lambda name: float(probability[name]))
+        p = float(probability[best])
+        shown["headline"] = names[best]
+    if len(probability) > 2 or positive not in probability:
+        rows = sorted(probability.items(), key=lambda item: -float(item[1]))[:12]
+        shown["bars"] = charts.bars(
+            [(names[n], float(v), lang.percent(float(v), 1)) for n, v in rows],
+            title=lang.text("Probability by class"),
+            description="; ".join(f"{names[n]} {lang.percent(float(v), 1)}" for n, v in rows),
+            highest=1.0,
+        )
+    shown["probability"] = lang.percent(p)
+    shown["share"] = round(p * 100, 1)
+    if assessment.prediction_set:
+        members = [names.get(n, n) for n in assessment.prediction_set]
+        level = lang.percent(assessment.set_level) if assessment.set_level else ""
+        shown["set_label"] = lang.text("Prediction set (%(level)s)", level=level)
+        shown["set"] = members
+        shown["undecided"] = len(members) > 1
+    if meaning and meaning in ("lidc_suspicion", "lidc_suspicious", "rated_suspicious"):
+        shown["caution"] = lang.text(
+            "How often radiologists rate nodules like this one 4 or 5: not a probability of cancer."
+        )
+    if assessment.unlike_training:
+        shown["caution"] = lang.text("Unlike the training set: trust this number less.")
+    return shown
+
+
+def rule_view(rule: RuleResult, lang: Language) -> dict[str, Any]:
+    """A rule's box: what it is given, what it says, what it cannot know."""
+    inputs = []
+    for name, value in rule.inputs.items():
+        words = lang.say("input", value) if isinstance(value, str) else lang.significant(value)
+        inputs.append((lang.say("input", name), words))
+    return {
+        "name": lang.say("rule", rule.rule),
+        "source": rule.source,
+        "version": rule.version,
+        "inputs": inputs,
+        "outcome": lang.say("outcome", rule.outcome),
+        "unknown": [lang.say("unknown", code) for code in rule.unknown],
+        "agrees": rule.agrees,
+    }
+
+
+def card(
+    finding: Finding, place: int, analysis: Analysis, values: NDArray[Any], lang: Language
+) -> dict[str, Any]:
+    """Everything that the template shows of one finding.
+
+    Parameters
+    ----------
+    place:
+        Its number in the report, from 1.
+    values:
+        Voxels ``(z, y, x)`` of the study.
+    """
+    geometry = analysis.volume.geometry
+    ranges = pictures.levels(analysis.volume, values)
+    whole_image = finding.mask_label is None and finding.long_axis is None
+    mask = None
+    if finding.mask_label is not None and analysis.labels is not None:
+        mask = analysis.labels == finding.mask_label
+    layer = None if finding.evidence is None else Layer.of(finding.evidence)
+    centre = [float(finding.location.key_slice), *finding.location.centre_index[1:]]
+    names = planes(geometry)
+    key = cut(geometry, names[0], centre, pixels=WHOLE_IMAGE_PIXELS)
+    extent = _extent(finding, geometry.spacing)
+    zooms = []
+    if not whole_image:
+        for name in names:
+            sheet = cut(geometry, name, centre, extent=extent, pixels=ZOOM_PIXELS)
+            coarse = cut(geometry, name, centre, extent=extent, pixels=ZOOM_PIXELS // 2)
+            colours = "" if layer is None else layer.over(coarse)
+            zooms.append(pictures.paint(sheet, values, ranges, mask=mask, evidence=colours))
+    frame = None
+    if not whole_image:
+        x, y = key.place(centre)
+        wide = extent / (key.size[1] * key.pixel)
+        tall = extent / (key.size[0] * key.pixel)
+        frame = (100 * (x - wide / 2), 100 * (y - tall / 2), 100 * wide, 100 * tall)
+    colours = ""
+    if whole_image and layer is not None:
+        half = cut(geometry, names[0], centre, pixels=WHOLE_IMAGE_PIXELS // 2)
+        colours = layer.over(half)
+    evidence = (
+        None
+        if finding.evidence is None or layer is None
+        else _evidence_view(finding, layer, analysis, lang)
+    )
+    return {
+        "number": place,
+        "id": f"finding-{place}",
+        "title": lang.say("finding", finding.code),
+        "place": place_words(finding, lang),
+        "origin": lang.say("origin", finding.origin) if finding.origin != "proposed" else "",
+        "size": size_words(finding, lang),
+        "facts": _facts(finding, analysis, lang),
+        "verdict": verdict(finding.assessment, lang),
+        "notes": [lang.say("note", code) for code in finding.notes],
+        "picture": pictures.paint(key, values, ranges, mask=mask, frame=frame, evidence=colours),
+        "zooms": zooms,
+        "windows": list(ranges),
+        "evidence": evidence,
+        "rules": [rule_view(rule, lang) for rule in finding.rules],
+        "image": image_words(finding, analysis, lang),
+    }
+
+
+def _extent(finding: Finding, spacing: tuple[float | None, ...]) -> float:
+    """Side of the zooms: about 2.4 times the finding, at least 45 mm (64 pixels)."""
+    known = spacing[1] is not None and spacing[2] is not None
+    box = finding.location.box
+    sides = [
+        (box[i + 3] - box[i]) * ((spacing[i] or 1.0) if known else 1.0)
+        for i in range(1 if known else 0, 3)
+    ]
+    return float(np.clip(2.4 * max(sides), 45.0 if known else 64.0, 260.0 if known else 4096.0))
+
+
+def _facts(finding: Finding, analysis: Analysis, lang: Language) -> list[tuple[str, str]]:
+    shown = []
+    size = size_words(finding, lang)
+    if size:
+        shown.append((lang.text("Long × short axis"), size))
+    taken = {"long_axis", "short_axis"}
+    first = ("mean_diameter", "volume", "mean_density", "mean_hu", "mean")
+    for code in (*first, *(m.code for m in finding.measurements)):
+        measurement = finding.measure(code)
+        if measurement is None or code in taken:
+            continue
+        taken.add(code)
+        pure = measurement.unit in ("1", "")
+        words = lang.number(measurement.value, 2) if pure else measured_words(finding, code, lang)
+        shown.append((lang.say("measurement", code), words))
+    place = image_words(finding, analysis, lang)
+    if place:
+        shown.append((lang.text("Largest section"), place))
+    return shown
+
+
+def _evidence_view(
+    finding: Finding, layer: Layer, analysis: Analysis, lang: Language
+) -> dict[str, Any]:
+    evidence = finding.evidence
+    assert evidence is not None
+    curves: Mapping[str, Any] = {}
+    for bundle in analysis.bundles:
+        curves = bundle.facts.get("curves") or curves
+    strip = slices_of(evidence, layer, lang)
+    area = evidence.pixel_mm**2 if evidence.pixel_mm else 1.0
+    top = lang.significant(layer.top / area, 2)
+    assessment = finding.assessment
+    return {
+        "target": class_words(evidence.target, assessment.meaning, lang),
+        "strip": strip,
+        "sequence": evidence.maps.shape[0] > 1,
+        "hidden": lang.count(
+            "%(n)s slice of less weight is not shown.",
+            "%(n)s slices of less weight are not shown.",
+            evidence.maps.shape[0] - len(strip),
+        )
+        if evidence.maps.shape[0] > len(strip)
+        else "",
+        "waterfall": contribution_chart(evidence, lang),
+        "curves": shape_curves(evidence, curves, lang),
+        "reach": reach(evidence, lang),
+        "placed": evidence.placement is not None,
+        "low": f"−{top}",
+        "high": f"+{top}",
+        "unit": lang.text("logit per mm²") if evidence.pixel_mm else lang.text("logit per pixel"),
+    }

@@ -1,0 +1,185 @@
+"""The report of an evaluation: figures with intervals, curves, subgroups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from diaphane.core.evaluation import Evaluation
+from diaphane.core.files import write_text
+from diaphane.core.finding import BundleRef
+from diaphane.report import charts
+from diaphane.report.language import Language
+from diaphane.report.page import render
+from diaphane.report.study import bundle_view, interval_words
+
+SHOWN_CLASSES = 6
+
+
+def write_evaluation(
+    evaluation: Evaluation,
+    path: str | Path,
+    *,
+    bundle: BundleRef | None = None,
+    worst: Sequence[Mapping[str, Any]] = (),
+    lang: str = "en",
+) -> Path:
+    """Write the evaluation as one self-contained HTML file.
+
+    Parameters
+    ----------
+    evaluation:
+        Headline figures, subgroups and curves. Curves are read as ``evaluate`` gives them:
+        "roc", "precision_recall", "reliability" -> class -> ``{"x", "y", "low", "high"}``.
+    path:
+        The HTML file; replaced in one step.
+    bundle:
+        What was evaluated.
+    worst:
+        Cases to look at first, as ``{"case", "label", "probability"}``; ``case`` is shown as
+        given, so pass pseudonyms unless the user asked for names.
+    lang:
+        "en" or "zh".
+    """
+    language = Language(lang)
+    target = Path(path)
+    values = {
+        "evaluation": evaluation_view(evaluation, language),
+        "bundle": None if bundle is None else bundle_view(bundle, language),
+        "worst": list(worst),
+    }
+    write_text(target, render("evaluation.html.j2", language, values))
+    return target
+
+
+def evaluation_view(evaluation: Evaluation, lang: Language) -> dict[str, Any]:
+    """What templates show of an evaluation."""
+    settings = dict(evaluation.settings)
+    undefined = settings.get("undefined") or {}
+    return {
+        "task": lang.say("task", evaluation.task),
+        "split": lang.say("split", evaluation.split),
+        "n": lang.number(evaluation.n),
+        "groups": lang.number(evaluation.groups),
+        "seen": evaluation.seen,
+        "seen_words": lang.count(
+            "%(n)s case was seen in training and is left out of these figures.",
+            "%(n)s cases were seen in training and are left out of these figures.",
+            evaluation.seen,
+        ),
+        "include_seen": bool(settings.get("include_seen")),
+        "figures": [
+            {
+                "name": metric_words(name, lang),
+                "value": lang.number(figure.value, 3),
+                "low": lang.number(figure.low, 3),
+                "high": lang.number(figure.high, 3),
+                "why": str(undefined.get(name, "")),
+                "bar": _bar(figure.value, figure.low, figure.high),
+            }
+            for name, figure in evaluation.metrics.items()
+        ],
+        "perfect_ece": lang.number(settings["ece_perfect_95"], 3)
+        if isinstance(settings.get("ece_perfect_95"), (int, float))
+        else "",
+        "level": lang.percent(float(settings.get("level") or 0.95)),
+        "charts": curve_charts(evaluation.curves, lang),
+        "subgroups": [subgroup_view(c, rows, lang) for c, rows in evaluation.subgroups.items()],
+        "settings": [
+            (lang.say("setting", key), lang.value(value))
+            for key, value in settings.items()
+            if isinstance(value, (str, int, float)) and key not in ("ece_perfect_95",)
+        ],
+    }
+
+
+def metric_words(name: str, lang: Language) -> str:
+    """A figure's name; ``dice:1`` and ``auc:class`` keep what stands behind the colon."""
+    head, _, tail = name.partition(":")
+    words = lang.say("metric", head)
+    return f"{words}: {tail}" if tail else words
+
+
+def _bar(value: float | None, low: float | None, high: float | None) -> dict[str, float] | None:
+    """Interval on a track from 0 to 1, in per cent; ``None`` for figures beyond it."""
+    if value is None or not 0 <= value <= 1:
+        return None
+    low = value if low is None else min(max(low, 0.0), 1.0)
+    high = value if high is None else min(max(high, 0.0), 1.0)
+    return {"at": 100 * value, "left": 100 * low, "width": max(100 * (high - low), 0.6)}
+
+
+def subgroup_view(
+    column: str, rows: Mapping[str, Mapping[str, Any]], lang: Language
+) -> dict[str, Any]:
+    """A table of one column: values down, figures across."""
+    wanted = ("auc", "average_precision", "sensitivity", "specificity", "brier", "ece")
+    present = list(dict.fromkeys(name for row in rows.values() for name in row["metrics"]))
+    names = [name for name in wanted if name in present] or present[:6]
+    return {
+        "column": column,
+        "names": [metric_words(name, lang) for name in names],
+        "rows": [
+            {
+                "value": value,
+                "n": lang.number(int(row.get("n", 0))),
+                "cells": [
+                    interval_words(row["metrics"][name], lang) or "–"
+                    if name in row["metrics"]
+                    else "–"
+                    for name in names
+                ],
+            }
+            for value, row in rows.items()
+        ],
+    }
+
+
+def curve_charts(curves: Mapping[str, Any], lang: Language) -> list[dict[str, str]]:
+    """ROC, precision and recall, and reliability, as far as the curves are there."""
+    shown = []
+    rate, recall = lang.text("False positive rate"), lang.text("Sensitivity")
+    makers: dict[str, tuple[str, Any, str, str]] = {
+        "roc": (lang.text("ROC"), charts.roc, rate, recall),
+        "precision_recall": (
+            lang.text("Precision and recall"),
+            charts.precision_recall,
+            recall,
+            lang.text("Precision"),
+        ),
+        "reliability": (
+            lang.text("Reliability"),
+            charts.reliability,
+            lang.text("Predicted probability"),
+            lang.text("Observed share"),
+        ),
+    }
+    for key, (title, maker, x, y) in makers.items():
+        lines = curve_lines(curves.get(key))
+        if lines:
+            markup = maker(lines, title=title, x=x, y=y, number=lang.number)
+            shown.append({"title": title, "chart": markup})
+    return shown
+
+
+def curve_lines(data: Any) -> list[charts.Line]:
+    """Lines from ``{class: {"x", "y", "low", "high"}}`` or a single ``{"x", "y"}``."""
+    if not isinstance(data, Mapping):
+        return []
+    if "x" in data and "y" in data:
+        data = {"": data}
+    lines = []
+    several = sum(1 for points in data.values() if points) > 1
+    for name, points in list(data.items())[:SHOWN_CLASSES]:
+        if not isinstance(points, Mapping) or not points.get("x"):
+            continue
+        xs = points["x"]
+
+        def pairs(key: str, xs: Any = xs, points: Any = points) -> list[tuple[float, float]]:
+            return list(zip(xs, points.get(key) or (), strict=False))
+
+        lines.append(
+            charts.Line(str(name) if several else "", pairs("y"), pairs("low"), pairs("high"))
+        )
+    return lines

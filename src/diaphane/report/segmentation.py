@@ -1,0 +1,143 @@
+"""seg.dcm: structures and findings as a DICOM Segmentation beside their study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diaphane import __version__
+from diaphane.core.finding import Analysis
+from diaphane.report.masks import labels_of
+
+# SNOMED CT: category, type; laterality where the body has two.
+_ANATOMY = ("123037004", "SCT", "Anatomical Structure")
+_MORPHOLOGY = ("49755003", "SCT", "Morphologically Abnormal Structure")
+_STRUCTURES: dict[str, tuple[tuple[str, str, str], tuple[str, str, str]]] = {
+    "right_lung": (_ANATOMY, ("3341006", "SCT", "Right lung")),
+    "left_lung": (_ANATOMY, ("44029006", "SCT", "Left lung")),
+    "airways": (_ANATOMY, ("44567001", "SCT", "Trachea")),
+}
+_NODULE = (_MORPHOLOGY, ("27925004", "SCT", "Nodule"))
+_MASS = (_MORPHOLOGY, ("4147007", "SCT", "Mass"))
+_LUNGS = {"right": ("3341006", "SCT", "Right lung"), "left": ("44029006", "SCT", "Left lung")}
+_COLOURS = {"right_lung": (90, 160, 200), "left_lung": (90, 190, 170)}
+
+
+def write_segmentation(analysis: Analysis, path: Path) -> bool:
+    """Write the labels as a binary DICOM Segmentation, one segment each.
+
+    The identity of the study is copied from its own objects, since a PACS files the result by
+    it. Segments are numbered 1, 2, ... in the order of the label values.
+
+    Returns
+    -------
+    bool
+        Whether it was written: ``False`` for an input that is not DICOM or has no label.
+    """
+    if analysis.source is None:
+        return False
+    files = analysis.source.open_for_dicom_writer()
+    labels = labels_of(analysis)
+    known = _described(analysis)
+    values = [int(v) for v in np.flatnonzero(np.bincount(labels.ravel(), minlength=1)) if v]
+    values = [v for v in values if v in known]
+    if not values or not files:
+        return False
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        sources = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
+    except (InvalidDicomError, OSError):
+        return False
+    if any("SOPInstanceUID" not in source for source in sources):
+        return False
+    _segmentation(analysis, sources, labels, values, known).save_as(path)
+    return True
+
+
+def _described(analysis: Analysis) -> dict[int, dict[str, Any]]:
+    """Label value -> category, type, place, words and colour of its segment."""
+    known: dict[int, dict[str, Any]] = {}
+    for label, code in analysis.structures.items():
+        if code in _STRUCTURES:
+            category, kind = _STRUCTURES[code]
+            known[int(label)] = {
+                "category": category,
+                "type": kind,
+                "label": kind[2],
+                "tracking": code,
+                "colour": _COLOURS.get(code, (200, 200, 120)),
+            }
+    for finding in (*analysis.findings, *analysis.candidates):
+        if finding.mask_label is None:
+            continue
+        long = finding.measure("long_axis")
+        mass = long is not None and long.unit == "mm" and long.value > 30
+        category, kind = _MASS if mass else _NODULE
+        side = finding.location.anatomy.get("side", "")
+        known[int(finding.mask_label)] = {
+            "category": category,
+            "type": kind,
+            "label": f"{kind[2]} {finding.id}"[:64],
+            "tracking": finding.id,
+            "region": _LUNGS.get(side),
+            "colour": (230, 110, 40),
+        }
+    return known
+
+
+def _segmentation(
+    analysis: Analysis, sources: list[Any], labels: Any, values: list[int], known: dict[int, Any]
+) -> Any:
+    import highdicom as hd
+    from highdicom.sr.coding import CodedConcept
+
+    def coded(term: tuple[str, str, str]) -> CodedConcept:
+        return CodedConcept(*term)
+
+    algorithm = hd.AlgorithmIdentificationSequence(
+        name=f"diaphane {analysis.app}",
+        version=analysis.app_version or __version__,
+        family=CodedConcept("123110", "DCM", "Artificial Intelligence"),
+    )
+    descriptions = []
+    for number, value in enumerate(values, start=1):
+        about = known[value]
+        region = about.get("region")
+        descriptions.append(
+            hd.seg.SegmentDescription(
+                segment_number=number,
+                segment_label=about["label"],
+                segmented_property_category=coded(about["category"]),
+                segmented_property_type=coded(about["type"]),
+                algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+                algorithm_identification=algorithm,
+                tracking_uid=hd.UID(),
+                tracking_id=about["tracking"],
+                anatomic_regions=None if region is None else [coded(region)],
+                display_color=hd.color.CIELabColor.from_rgb(*about["colour"]),
+            )
+        )
+    numbers = np.zeros(int(labels.max()) + 1, np.uint8 if len(values) < 256 else np.uint16)
+    numbers[values] = np.arange(1, len(values) + 1)
+    return hd.seg.Segmentation(
+        source_images=sources,
+        pixel_array=numbers[labels],
+        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=descriptions,
+        series_instance_uid=hd.UID(),
+        series_number=9000,
+        sop_instance_uid=hd.UID(),
+        instance_number=1,
+        manufacturer="diaphane",
+        manufacturer_model_name=f"diaphane {analysis.app}",
+        software_versions=__version__,
+        device_serial_number="0",
+        series_description="diaphane: structures and findings",
+        content_label="FINDINGS",
+        content_description="Structures and findings outlined by diaphane",
+        omit_empty_frames=True,
+    )

@@ -1,0 +1,296 @@
+"""The whole study, as the template shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diaphane.core.case import Identity
+from diaphane.core.finding import Analysis, BundleRef, Finding
+from diaphane.report import pictures
+from diaphane.report.cards import (
+    card,
+    image_words,
+    measured_words,
+    place_words,
+    size_words,
+    verdict,
+)
+from diaphane.report.language import Language
+from diaphane.report.sheets import cut, planes, sample
+
+SHOWN_FINDINGS = 10
+"""Findings with pictures; others are counted, and stand in findings.json."""
+
+
+def study_view(analysis: Analysis, lang: Language, identity: Identity | None) -> dict[str, Any]:
+    """What the report's template is given."""
+    values = pictures.flat(analysis.volume)
+    shown = analysis.findings[:SHOWN_FINDINGS]
+    cards = [card(f, place, analysis, values, lang) for place, f in enumerate(shown, start=1)]
+    return {
+        "title": title_words(analysis, lang),
+        "pseudonym": analysis.pseudonym,
+        "identity": None if identity is None else identity_rows(identity, lang),
+        "facts": study_facts(analysis, lang),
+        "summary": summary_words(analysis, lang),
+        "others": others_words(analysis, lang),
+        "notes": [lang.say("study", code, values_) for code, values_ in analysis.notes],
+        "overview": overview(analysis, values, shown),
+        "cards": cards,
+        "rows": [row_view(f, place, analysis, lang) for place, f in enumerate(shown, start=1)],
+        "limits": [lang.say("limit", code, values_) for code, values_ in analysis.limits],
+        "bundles": [bundle_view(bundle, lang) for bundle in analysis.bundles],
+        "recipe": recipe_view(analysis.recipe, lang),
+        "series": [
+            {
+                "number": "–" if s.number is None else str(s.number),
+                "modality": s.modality,
+                "slices": lang.number(s.slices),
+                "spacing": spacing_words(s.spacing, lang),
+                "kernel": s.kernel or "–",
+                "taken": s.taken,
+                "reasons": [lang.say("series", code) for code in s.reasons],
+            }
+            for s in analysis.series
+        ],
+        "timings": timing_rows(analysis.timings, lang),
+        "versions": list(analysis.versions.items()),
+        "app": f"{analysis.app} {analysis.app_version}",
+    }
+
+
+def title_words(analysis: Analysis, lang: Language) -> str:
+    """What was examined."""
+    if lang.knows("app", analysis.app):
+        return lang.say("app", analysis.app)
+    return next((b.title for b in analysis.bundles if b.title), analysis.app)
+
+
+def identity_rows(identity: Identity, lang: Language) -> list[tuple[str, str]]:
+    """Name, ID, birth date, accession and study date, for those who asked to see them."""
+    rows = [
+        (lang.text("Name"), identity.patient_name.replace("^", " ").strip()),
+        (lang.text("Patient ID"), identity.patient_id),
+        (lang.text("Born"), lang.date(identity.birth_date)),
+        (lang.text("Accession"), identity.accession),
+        (lang.text("Study date"), lang.date(identity.study_date)),
+    ]
+    return [(label, value or "–") for label, value in rows]
+
+
+def spacing_words(spacing: tuple[float | None, float | None, float | None], lang: Language) -> str:
+    """Spacing in plane and between slices."""
+    dz, dy, dx = spacing
+    if dy is None or dx is None:
+        return lang.text("unknown")
+    plane = f"{lang.number(dx, 2)} × {lang.number(dy, 2)}"
+    return f"{plane} mm" if dz is None else f"{plane} × {lang.number(dz, 2)} mm"
+
+
+def study_facts(analysis: Analysis, lang: Language) -> list[tuple[str, str]]:
+    """Modality, images, voxel size, kernel and series in a few words."""
+    geometry = analysis.volume.geometry
+    z, y, x = geometry.shape
+    size = f"{lang.number(x)} × {lang.number(y)}"
+    images = size if z == 1 else f"{lang.number(z)} × ({size})"
+    facts = [
+        (lang.text("Modality"), lang.say("modality", analysis.volume.modality)),
+        (lang.text("Images"), images),
+        (lang.text("Voxel"), spacing_words(geometry.spacing, lang)),
+    ]
+    taken = next((s for s in analysis.series if s.taken), None)
+    if taken is not None:
+        if taken.number is not None:
+            total = len(analysis.series)
+            words = str(taken.number)
+            if total > 1:
+                words = lang.text("%(number)s (of %(total)s)", number=words, total=total)
+            facts.append((lang.text("Series"), words))
+        if taken.kernel:
+            facts.append((lang.text("Kernel"), taken.kernel))
+    return facts
+
+
+def summary_words(analysis: Analysis, lang: Language) -> str:
+    """The result in one line."""
+    findings = analysis.findings
+    if not findings:
+        return lang.text("No candidate of 4 mm or more was proposed.")
+    if all(f.mask_label is None and f.long_axis is None for f in findings):
+        shown = verdict(findings[0].assessment, lang)
+        chance = shown["probability"]
+        return f"{shown['headline']}: {chance}" if chance else str(shown["headline"])
+    head = lang.count("%(n)s finding", "%(n)s findings", len(findings))
+    largest = max(findings, key=_long_axis)
+    parts = [p for p in (place_words(largest, lang), size_words(largest, lang)) if p]
+    if not parts:
+        return head
+    if len(findings) == 1:
+        return f"{head}: {lang.separator.join(parts)}"
+    named = lang.text("the largest: %(where)s", where=lang.separator.join(parts))
+    return f"{head}; {named}"
+
+
+def _long_axis(finding: Finding) -> float:
+    long = finding.measure("long_axis")
+    return 0.0 if long is None else long.value
+
+
+def others_words(analysis: Analysis, lang: Language) -> str:
+    """How many findings and candidates are not drawn."""
+    hidden = max(0, len(analysis.findings) - SHOWN_FINDINGS) + len(analysis.candidates)
+    if not hidden:
+        return ""
+    return lang.count(
+        "%(n)s further candidate of lower rank is listed in findings.json.",
+        "%(n)s further candidates of lower rank are listed in findings.json.",
+        hidden,
+    )
+
+
+def row_view(finding: Finding, place: int, analysis: Analysis, lang: Language) -> dict[str, Any]:
+    """A finding's row in the table at the top."""
+    shown = verdict(finding.assessment, lang)
+    return {
+        "number": place,
+        "id": f"finding-{place}",
+        "title": lang.say("finding", finding.code),
+        "place": place_words(finding, lang),
+        "size": size_words(finding, lang),
+        "volume": measured_words(finding, "volume", lang),
+        "image": image_words(finding, analysis, lang),
+        "probability": shown["probability"],
+        "share": shown.get("share", 0),
+        "headline": shown["headline"],
+    }
+
+
+def overview(
+    analysis: Analysis, values: NDArray[Any], findings: tuple[Finding, ...]
+) -> pictures.Picture | None:
+    """The study seen from the front, each finding at its place; CT with several slices only."""
+    geometry = analysis.volume.geometry
+    names = planes(geometry)
+    if analysis.volume.unit != "HU" or "coronal" not in names or names[0] != "axial":
+        return None
+    centre = [(n - 1) / 2 for n in geometry.shape]
+    sheet = cut(geometry, "coronal", centre, pixels=560)
+    depth = int(np.argmin(np.abs(sheet.right) + np.abs(sheet.down)))
+    front = _along(values, depth)
+    stack = np.expand_dims(front, depth)
+    at = sheet.coordinates()
+    at[depth] = 0
+    seen = sample(stack, at, float(front.min()))
+    low, high = np.percentile(front, [2, 99.8])
+    lines: tuple[str, ...] = ()
+    if analysis.labels is not None and analysis.structures:
+        paths: list[str] = []
+        for label, code in analysis.structures.items():
+            if code in ("right_lung", "left_lung"):
+                shadow = (analysis.labels == label).any(axis=depth, keepdims=True)
+                paths += pictures.outlines(sample(shadow, at))
+        lines = tuple(paths)
+    dots = []
+    for place, finding in enumerate(findings, start=1):
+        x, y = sheet.place(finding.location.centre_index)
+        dots.append({"number": place, "x": round(100 * x, 2), "y": round(100 * y, 2)})
+    scale, share = pictures.scale_bar(sheet)
+    return pictures.Picture(
+        "overview",
+        sheet.size[1],
+        sheet.size[0],
+        {"image": pictures.jpeg(pictures.grey(seen, float(low), float(high)))},
+        outlines=lines,
+        marks=sheet.marks,
+        scale=scale,
+        scale_share=share,
+        dots=tuple(dots),
+    )
+
+
+def _along(values: NDArray[Any], depth: int) -> NDArray[np.float32]:
+    """Mean along one axis of what attenuates, like a radiograph, in HU above air."""
+    total: NDArray[np.float32] | None = None
+    for part in np.moveaxis(values, depth, 0):
+        row = np.clip(part.astype(np.float32), -1000, 800)
+        total = row if total is None else total + row
+    assert total is not None
+    return np.asarray(total / values.shape[depth], dtype=np.float32)
+
+
+def bundle_view(bundle: BundleRef, lang: Language) -> dict[str, Any]:
+    """A bundle: name, hash, and what it states about itself."""
+    metrics = bundle.facts.get("metrics") or {}
+    figures = [
+        (lang.say("metric", str(name)), interval_words(value, lang))
+        for name, value in metrics.items()
+    ]
+    for key in ("coverage", "mean_set_size"):
+        if isinstance(bundle.facts.get(key), (int, float)):
+            figures.append((lang.say("metric", key), lang.number(float(bundle.facts[key]), 3)))
+    faithfulness = bundle.facts.get("faithfulness") or {}
+    figures += [
+        (lang.say("metric", str(name)), interval_words(value, lang))
+        for name, value in faithfulness.items()
+        if isinstance(value, (int, float, Mapping))
+    ]
+    return {
+        "title": bundle.title or bundle.name,
+        "name": bundle.name,
+        "version": bundle.version,
+        "sha256": bundle.sha256,
+        "figures": [(label, words) for label, words in figures if words],
+    }
+
+
+def interval_words(value: Any, lang: Language) -> str:
+    """A figure with its interval; accepts a number, a mapping or an ``Interval``."""
+    if hasattr(value, "to_dict"):
+        value = value.to_dict()
+    if isinstance(value, Mapping):
+        middle, low, high = (value.get(k) for k in ("value", "low", "high"))
+        if not isinstance(middle, (int, float)):
+            return ""
+        shown = lang.number(float(middle), 3)
+        if isinstance(low, (int, float)) and isinstance(high, (int, float)):
+            shown += lang.text(
+                " (%(low)s to %(high)s)", low=lang.number(low, 3), high=lang.number(high, 3)
+            )
+        return shown
+    return lang.number(float(value), 3) if isinstance(value, (int, float)) else ""
+
+
+def recipe_view(recipe: Mapping[str, Any], lang: Language) -> list[tuple[str, str]]:
+    """Steps of the recipe with their parameters."""
+    steps = []
+    for step in recipe.get("steps", ()):
+        if isinstance(step, Mapping):
+            step = dict(step)
+            name = step.pop("step", None) or step.pop("name", None) or step.pop("op", None)
+            if name is None and len(step) == 1:
+                name, inner = next(iter(step.items()))
+                step = dict(inner) if isinstance(inner, Mapping) else {"": inner}
+            inner = step.pop("params", None) or step.pop("parameters", None)
+            step.update(inner if isinstance(inner, Mapping) else {})
+            words = ", ".join(f"{k} {lang.value(v)}".strip() for k, v in step.items())
+            steps.append((str(name).replace("_", " "), words))
+        else:
+            steps.append((str(step), ""))
+    return steps
+
+
+def timing_rows(timings: Mapping[str, float], lang: Language) -> list[dict[str, Any]]:
+    """Stages with their seconds and share of the whole."""
+    total = sum(timings.values()) or 1.0
+    return [
+        {
+            "stage": lang.say("stage", stage),
+            "seconds": f"{lang.number(seconds, 1 if seconds >= 0.05 else 2)} s",
+            "share": round(100 * seconds / total, 1),
+        }
+        for stage, seconds in timings.items()
+    ]
