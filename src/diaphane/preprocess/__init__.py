@@ -30,7 +30,7 @@ from diaphane.preprocess.intensity import (
 from diaphane.preprocess.noise import NoiseFigures, noise_figures, noise_sigma
 from diaphane.preprocess.passage import Interpolation, Passage, axis_passage, carry, passage_to
 from diaphane.preprocess.recipe import STEPS, Prepared, Recipe, Trace, make_step
-from diaphane.preprocess.save import write_volume
+from diaphane.preprocess.save import volume_format, voxels_like, write_volume
 from diaphane.preprocess.spacing import resample, resize
 from diaphane.preprocess.step import Applied, Step
 
@@ -69,6 +69,8 @@ __all__ = [
     "rescale_intensity",
     "resize",
     "thin_slices",
+    "volume_format",
+    "voxels_like",
     "window",
     "write_volume",
     "zscore",

@@ -61,6 +61,16 @@ def write_volume(path: str | Path, volume: Volume) -> None:
             sitk.WriteImage(_plain(volume).to_sitk(), str(beside), useCompression=True)
 
 
+def voxels_like(volume: Volume, pattern: Volume) -> Volume:
+    """The volume in the pattern's voxel type, rounded and kept within range when whole."""
+    kind = pattern.voxels.dtype
+    if kind.kind not in "iu" or volume.voxels.dtype == kind:
+        return volume
+    limits = np.iinfo(kind)
+    rounded = np.clip(np.rint(volume.voxels), limits.min, limits.max)
+    return volume.with_voxels(rounded.astype(kind))
+
+
 def _plain(volume: Volume) -> Volume:
     """The volume placed (axial, 1 mm where unknown), in a voxel type that the formats hold."""
     kind = volume.voxels.dtype
