@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 
@@ -59,7 +59,7 @@ class _Row:
         return (self.cells.get(column) or "").strip()
 
 
-def open_manifest(folder: Path, *, strict: bool = True) -> Dataset:
+def open_manifest(folder: Path, *, strict: bool = True, subgroups: Sequence[str] = ()) -> Dataset:
     """The data set of ``folder/labels.csv``.
 
     Parameters
@@ -70,16 +70,18 @@ def open_manifest(folder: Path, *, strict: bool = True) -> Dataset:
         ``True``, to learn or to test: any wrong row refuses the whole. ``False``, to predict:
         a row whose files are wrong becomes an entry that cannot be loaded, and labels may be
         missing.
+    subgroups:
+        Columns to take as subgroups, whatever else they are.
 
     Raises
     ------
     DatasetError
-        Naming the line: a missing file, a path out of the folder, an unknown split, an empty
+        A column of ``subgroups`` that is not there. Or naming the line: a missing file, a path out of the folder, an unknown split, an empty
         label, a value that is no number; or a group in two splits.
     """
     table = folder / FILE
     header, rows = _rows(table)
-    columns = _columns(header, table)
+    columns = _columns(header, table, subgroups)
     names = Pseudonymiser.load()
     entries: list[Entry] = []
     groups: dict[str, str] = {}
@@ -145,7 +147,7 @@ def _rows(table: Path) -> tuple[list[str], list[_Row]]:
     return header, rows
 
 
-def _columns(header: list[str], table: Path) -> Columns:
+def _columns(header: list[str], table: Path, subgroups: Sequence[str] = ()) -> Columns:
     twice = sorted({c for c in header if c and header.count(c) > 1})
     if twice:
         raise DatasetError(f"The column '{twice[0]}' is there twice.", path=table)
@@ -162,6 +164,16 @@ def _columns(header: list[str], table: Path) -> Columns:
             roles[column] = {default[column]: column, **roles[column]}
         elif column:
             ignored.append(column)
+    for column in subgroups:
+        if column in header:
+            roles["subgroup"][column] = column
+        elif column not in roles["subgroup"]:
+            raise DatasetError(
+                f"The manifest has no column '{column}'.",
+                path=table,
+                remedy=f"It has: {', '.join(c for c in header if c)}.",
+            )
+    ignored = [column for column in ignored if column not in subgroups]
     if not roles["file"]:
         raise DatasetError(
             "The manifest has no column 'file'.",

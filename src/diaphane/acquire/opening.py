@@ -16,7 +16,9 @@ from diaphane.core.errors import DatasetError, EmptyInput, InputError
 from diaphane.privacy import Pseudonymiser
 
 
-def open_dataset(path: str | Path, *, stack: bool | None = None) -> Dataset:
+def open_dataset(
+    path: str | Path, *, stack: bool | None = None, subgroups: Sequence[str] = ()
+) -> Dataset:
     """The data set at ``path``, to learn from or to test with; its cases are not yet read.
 
     A manifest folder if it has ``labels.csv``; MSD or nnU-Net if it has ``dataset.json`` or
@@ -30,16 +32,23 @@ def open_dataset(path: str | Path, *, stack: bool | None = None) -> Dataset:
     stack:
         Whether folders of pictures are one stack each; ``None``: those inside class folders
         are, a plain folder is not.
+    subgroups:
+        Further columns of a manifest that are subgroups.
 
     Raises
     ------
     DatasetError
-        When a table, split, label or mask is wrong.
+        When a table, split, label or mask is wrong, or a column of ``subgroups`` is not there.
     EmptyInput
         When there is nothing to read.
     """
     place = Path(path)
-    known = _tabled(place, strict=True)
+    known = _tabled(place, strict=True, subgroups=subgroups)
+    if subgroups and (known is None or known.kind != "manifest"):
+        raise DatasetError(
+            f"The data set has no column '{subgroups[0]}': only manifests have columns.",
+            path=place,
+        )
     if known is not None:
         return known
     if not place.is_dir():
@@ -108,16 +117,16 @@ def _input(path: str | Path, *, stack: bool) -> Dataset:
     return open_images(place, stack=stack, shown=typed)
 
 
-def _tabled(place: Path, *, strict: bool) -> Dataset | None:
+def _tabled(place: Path, *, strict: bool, subgroups: Sequence[str] = ()) -> Dataset | None:
     """Kinds that a table or an archive makes certain."""
     if not place.exists():
         raise EmptyInput("There is no such file or folder.", path=place)
     if place.is_file():
         if place.name == manifest.FILE:
-            return manifest.open_manifest(place.parent, strict=strict)
+            return manifest.open_manifest(place.parent, strict=strict, subgroups=subgroups)
         return open_medmnist(place, strict=strict) if place.suffix.lower() == ".npz" else None
     if (place / manifest.FILE).is_file():
-        return manifest.open_manifest(place, strict=strict)
+        return manifest.open_manifest(place, strict=strict, subgroups=subgroups)
     if is_nnunet(place):
         return open_nnunet(place, strict=strict)
     archives = [p for p in visible(place) if p.suffix.lower() == ".npz"]
