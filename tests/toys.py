@@ -197,3 +197,42 @@ def write_toy(folder: Path, *, manifest: Any = None, reference: bool = True, **g
     )
     model.unlink()
     return folder
+
+
+def write_stacks(folder: Path, count: int = 12, *, columns: Any = None, seed: int = 0) -> Path:
+    """A manifest folder of small PNG stacks, bright ones mostly malignant, two a patient.
+
+    ``columns`` maps further column names to a function of the case's number.
+    """
+    import csv
+
+    from PIL import Image
+
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for i in range(count):
+        malignant = i % 2 == 1
+        stack = folder / "images" / f"s{i:02d}"
+        stack.mkdir(parents=True)
+        level = 200 if malignant != (i == 3) else 80
+        for z in range(1 + i % 4):
+            plane = np.zeros((20, 20), np.uint8)
+            plane[5:14, 4:12] = rng.integers(level - 40, level + 40, (9, 8))
+            Image.fromarray(plane).save(stack / f"{z}.png")
+        row = {"file": f"images/s{i:02d}", "label": "malignant" if malignant else "benign"}
+        row["group"] = f"patient {i // 2}"
+        rows.append({**row, **{name: make(i) for name, make in (columns or {}).items()}})
+    with (folder / "labels.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+def eight_bit_manifest(**changes: Any) -> Any:
+    """The toy manifest for 8-bit images."""
+    from diaphane.preprocess import Recipe, make_step
+
+    step = make_step("rescale_intensity", {"in_low": 0.0, "in_high": 255.0})
+    return toy_manifest(recipe=Recipe((step,)).to_dict(), **changes)

@@ -150,7 +150,7 @@ def evaluate(
     header = ("case", "group", "label", "seen", *columns(manifest))
     write_table(folder / "predictions.csv", header, rows.table)
     rejected = write_refusals(folder, refused)
-    _write_report(evaluation, folder, bundle)
+    _write_report(evaluation, folder, bundle, _worst(rows, manifest, include_seen=include_seen))
     text = json.dumps(evaluation.to_dict(), ensure_ascii=False, indent=2, allow_nan=False)
     write_text(folder / "metrics.json", text + "\n")
     return EvaluationSummary(
@@ -232,7 +232,29 @@ def _judged(
     return judged.evaluation(split, left_out)
 
 
-def _write_report(evaluation: Evaluation, folder: Path, bundle: Bundle) -> None:
+def _worst(rows: _Rows, manifest: Manifest, *, include_seen: bool) -> list[dict[str, Any]]:
+    """The ten judged cases whose true class got the least probability, under pseudonyms."""
+    found = []
+    for i, entry in enumerate(rows.entries):
+        if rows.seen[i] and not include_seen:
+            continue
+        p, truth = rows.probability[i], rows.truth[i]
+        if isinstance(truth, list):  # multi-label: the label that is most wrong
+            right = [v if y else 1 - v for v, y in zip(p, truth, strict=True)]
+            k = int(np.argmin(right))
+            label, chance = (
+                manifest.classes[k] if truth[k] else f"not {manifest.classes[k]}",
+                right[k],
+            )
+        else:
+            label, chance = manifest.classes[truth], p[truth]
+        found.append({"case": entry.key, "label": label, "probability": chance})
+    return sorted(found, key=lambda row: float(row["probability"]))[:10]
+
+
+def _write_report(
+    evaluation: Evaluation, folder: Path, bundle: Bundle, worst: Sequence[dict[str, Any]]
+) -> None:
     from diaphane.report import write_evaluation
 
-    write_evaluation(evaluation, folder / "report.html", bundle=bundle.ref())
+    write_evaluation(evaluation, folder / "report.html", bundle=bundle.ref(), worst=worst)
