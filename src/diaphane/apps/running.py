@@ -1,0 +1,164 @@
+"""From a path to a folder with a report: ``analyze``, for every app."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from diaphane.core.case import Identified
+from diaphane.core.errors import UsageError
+from diaphane.core.files import replacing
+from diaphane.core.finding import Analysis
+from diaphane.core.protocols import App, Progress, Request, silent
+
+Point = tuple[float, float, float]
+
+RESULT = frozenset(
+    {"findings.json", "report.html", "report.txt", "masks.nii.gz", "seg.dcm", "sr.dcm"}
+)
+"""What an analysis leaves in its folder; a folder with nothing else may be replaced."""
+
+
+class Examiner(App, Protocol):
+    """An app that also says whose study it was."""
+
+    def examine(self, request: Request) -> Identified[Analysis]:
+        """As ``analyze``, with the patient's identity."""
+        ...
+
+
+def find_app(name: str | Path, *, threads: int | None = None) -> Examiner:
+    """The app called ``name``, or the generic app around the bundle of that name or path.
+
+    Raises
+    ------
+    BundleNotFound
+        Neither an app nor a bundle; the message lists what is installed.
+    """
+    if str(name) == "lung-ct":
+        from diaphane.apps.lung import LungCt
+
+        return LungCt()
+    from diaphane.apps.generic import Generic
+    from diaphane.bundle import load_bundle
+
+    return Generic(load_bundle(name, threads=threads))
+
+
+def analyze(
+    path: str | Path,
+    with_: str | Path = "lung-ct",
+    out: str | Path | None = None,
+    *,
+    points: Sequence[Point] = (),
+    series: str | int | None = None,
+    lang: str = "en",
+    identity: str = "hide",
+    stack: bool | None = None,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> Analysis:
+    """What an app or a bundle finds in one study.
+
+    Parameters
+    ----------
+    path:
+        File or folder.
+    with_:
+        App ("lung-ct"), or a bundle's name or path.
+    out:
+        Folder for findings.json, report.html, report.txt, masks.nii.gz and, for DICOM,
+        seg.dcm; written in one step. ``None`` writes nothing. A folder that is there is
+        replaced only when it is empty or holds an earlier result.
+    points:
+        The reader's own points, LPS ``(x, y, z)`` in mm.
+    series:
+        UID, number or key of the DICOM series to take.
+    lang:
+        "en" or "zh", for the report.
+    identity:
+        "hide": a pseudonym heads the report; "show": name, ID, birth date, accession and
+        study date do. findings.json never holds them.
+    stack:
+        Whether a folder of pictures is one stack; ``None``: as the bundle says.
+    threads:
+        Compute threads; ``None`` for all cores.
+    progress:
+        Told the stage and the share done.
+
+    Raises
+    ------
+    UsageError
+        A point outside the study, an unknown language, or an ``out`` that cannot be used.
+    InputError
+        The study cannot be read, or is not of the kind that the app reads.
+    BundleError
+        The bundle is missing or damaged.
+    OutputError
+        The results cannot be written.
+
+    Examples
+    --------
+    >>> found = analyze("ct_chest/", with_="lung-ct", out="result")  # doctest: +SKIP
+    >>> [finding.code for finding in found.findings]  # doctest: +SKIP
+    ['nodule']
+    """
+    from diaphane.report import LANGUAGES
+
+    if lang not in LANGUAGES:
+        known = ", ".join(LANGUAGES)
+        raise UsageError(f"Reports are not written in '{lang}'.", remedy=f"Use one of: {known}")
+    if identity not in ("hide", "show"):
+        raise UsageError(f"Identity is 'hide' or 'show', not '{identity}'.")
+    place = Path(path)
+    if out is not None:
+        require_free(Path(out), place)
+    app = find_app(with_, threads=threads)
+    wanted = None if series is None else str(series)
+    request = Request(place, points, wanted, stack, threads, progress)
+    examined = app.examine(request)
+    if out is not None:
+        from diaphane.report import write_analysis
+
+        progress("report", 0.96)
+        shown = examined.identity if identity == "show" else None
+        with replacing(out) as beside:
+            write_analysis(examined.value, beside, lang=lang, identity=shown)
+    progress("report", 1.0)
+    return examined.value
+
+
+def require_free(out: Path, source: Path) -> None:
+    """Refuse an output folder that holds anything but an earlier result.
+
+    Raises
+    ------
+    UsageError
+        Naming what is in the way.
+    """
+    target, given = out.resolve(), source.resolve()
+    if target == given or target in given.parents:
+        raise UsageError(
+            "The results would replace the input.", path=out, remedy="Give another --out folder."
+        )
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise UsageError("There is a file where the results would go.", path=out)
+    names = {entry.name for entry in out.iterdir()}
+    if not names or (names <= RESULT and _is_result(out / "findings.json")):
+        return
+    raise UsageError(
+        "The folder holds other things than an earlier result.",
+        path=out,
+        remedy="Give a new or empty --out folder; nothing is ever overwritten there.",
+    )
+
+
+def _is_result(path: Path) -> bool:
+    try:
+        return "findings" in json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
