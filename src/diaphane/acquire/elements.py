@@ -24,9 +24,12 @@ NATIVE_LITTLE = frozenset({IMPLICIT, EXPLICIT})
 DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.8.1"})
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
+MEDIA_CLASS = 0x00020002
 PIXEL_DATA = 0x7FE00010
 FLOAT_PIXELS = 0x7FE00008
 DOUBLE_PIXELS = 0x7FE00009
+
+SUFFIXES = (".dcm", ".ima")
 
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -86,6 +89,8 @@ def looks_like_dicom(path: Path) -> bool:
         return False
     if start[128:132] == b"DICM":
         return True
+    if path.suffix.lower() in SUFFIXES:
+        return True  # named so, but damaged: to be refused, not overlooked
     # Old files without preamble begin with group 0002 or 0008, with small elements.
     if len(start) < 16 or start[1] or start[0] not in (0x02, 0x08) or start[3]:
         return False
@@ -103,6 +108,8 @@ def read_elements(path: Path, wanted: Collection[int]) -> Elements:
     """
     try:
         size = path.stat().st_size
+        if size == 0:
+            raise UnreadableFile("The file is empty.", path=path)
         with path.open("rb") as stream:
             amount = _FIRST_READ
             while True:
@@ -134,7 +141,7 @@ def _walk_file(buffer: bytes, wanted: frozenset[int], size: int) -> Elements:
     syntax = meta.get(0x00020010, b"").decode("latin-1").strip("\0 ")
     if not syntax or syntax == BIG_ENDIAN or syntax in DEFLATED:
         raise _Unusual
-    values: dict[int, bytes] = {}
+    values = {tag: value for tag, value in meta.items() if tag in wanted}
     read = _implicit if syntax == IMPLICIT else _explicit
     total, last = len(buffer), 0
     while True:
@@ -214,6 +221,7 @@ def _read_with_pydicom(path: Path, wanted: Collection[int], size: int) -> Elemen
             data = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
             end = stream.tell()
             values = {tag: _raw(data, tag) for tag in wanted if tag in data}
+            values |= {t: _raw(data.file_meta, t) for t in wanted if t in data.file_meta}
             syntax = str(data.file_meta.get("TransferSyntaxUID", "") or "")
             if not syntax:
                 syntax = IMPLICIT if data.original_encoding[0] else EXPLICIT
@@ -229,7 +237,7 @@ def _read_with_pydicom(path: Path, wanted: Collection[int], size: int) -> Elemen
         raise UnreadableFile(
             f"The DICOM header is damaged ({type(error).__name__}).", path=path
         ) from error
-    if 0x00080016 not in values and 0x00080060 not in values:
+    if values.get(MEDIA_CLASS) is None and 0x00080016 not in values and 0x00080060 not in values:
         raise UnreadableFile("This is not a DICOM image file, or it is cut short.", path=path)
     return Elements(syntax, values, *pixel, size)
 

@@ -231,3 +231,20 @@ def series_facts(planes: Sequence[Plane], geometry: Geometry) -> dict[str, Any]:
     if first.rescale_type:
         facts["rescale_type"] = first.rescale_type
     return facts
+
+
+def scrubbed_description(header: Header) -> str:
+    """SeriesDescription less the words that are part of who the patient is."""
+    parts = {
+        piece.lower()
+        for raw in header.patient
+        for piece in re.split(r"[\^=\s,_\-]+", raw.decode("latin-1"))
+        if len(piece) > 1
+    } | {raw.decode("latin-1").lower() for raw in header.patient if raw}
+    words = header.description.split()
+    return " ".join(w for w in words if not _tells(w.lower(), parts))[:64]
+
+
+def _tells(word: str, parts: set[str]) -> bool:
+    pieces = {word, *re.split(r"[\^=,_\-.]+", word)}
+    return bool(pieces & parts) or any(len(p) > 3 and p in word for p in parts)

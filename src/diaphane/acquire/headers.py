@@ -15,6 +15,7 @@ from diaphane.acquire.elements import (
 from diaphane.core.errors import UnreadableFile
 
 TAGS = {
+    "media_class": 0x00020002,
     "charset": 0x00080005,
     "image_type": 0x00080008,
     "sop_class": 0x00080016,
@@ -77,6 +78,15 @@ _SECTION_CLASSES = ENHANCED_CLASSES | {
     "1.2.840.10008.5.1.4.1.1.4",  # MR
     "1.2.840.10008.5.1.4.1.1.128",  # PET
     "1.2.840.10008.5.1.4.1.1.20",  # NM
+}
+_IMAGE_CLASSES = _SECTION_CLASSES | {
+    "1.2.840.10008.5.1.4.1.1.1",  # CR
+    "1.2.840.10008.5.1.4.1.1.1.1",  # DX
+    "1.2.840.10008.5.1.4.1.1.1.2",  # MG
+    "1.2.840.10008.5.1.4.1.1.3.1",  # US, multi-frame
+    "1.2.840.10008.5.1.4.1.1.6.1",  # US
+    "1.2.840.10008.5.1.4.1.1.7",  # secondary capture
+    "1.2.840.10008.5.1.4.1.1.12.1",  # XA
 }
 _CAPTURE_CLASS = "1.2.840.10008.5.1.4.1.1.7"
 DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
@@ -160,7 +170,9 @@ class Header:
     @property
     def is_image(self) -> bool:
         """Whether the object is of a kind that is read here, not a report, mask or plan."""
-        return self.modality not in _OTHER_MODALITIES and (self.has_pixels or self.rows > 0)
+        if self.modality in _OTHER_MODALITIES or self.sop_class == DIRECTORY_CLASS:
+            return False
+        return self.has_pixels or self.rows > 0 or self.sop_class in _IMAGE_CLASSES
 
     @property
     def is_section(self) -> bool:
@@ -235,7 +247,7 @@ def read_header(path: Path) -> Header:
     return Header(
         path=path,
         elements=elements,
-        sop_class=word("sop_class"),
+        sop_class=word("sop_class") or word("media_class"),
         sop_uid=word("sop_uid"),
         study_uid=word("study_uid"),
         series_uid=word("series_uid"),
@@ -322,5 +334,7 @@ def _number(text: str, name: str, path: Path) -> float:
     except ValueError:
         value = float("nan")
     if value - value != 0.0:  # NaN or infinite
-        raise UnreadableFile(f"The header holds a {name} that is not a number.", path=path)
+        raise UnreadableFile(
+            f"The header states a {name.replace('_', ' ')} that is not a number.", path=path
+        )
     return value

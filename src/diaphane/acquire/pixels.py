@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from diaphane.acquire.elements import NATIVE_LITTLE, PIXEL_DATA
 from diaphane.acquire.headers import Header, check_pixels
+from diaphane.acquire.jpeg12 import decode_jpeg12, is_jpeg12
 from diaphane.acquire.planes import Plane
 from diaphane.acquire.quiet import quiet
 from diaphane.core.errors import InvalidVoxels, UnreadableFile
@@ -258,12 +259,12 @@ def decode(header: Header, frames: Sequence[int]) -> list[Array]:
 
     path = header.path
     syntax = UID(header.elements.syntax)
+    jpeg12 = is_jpeg12(header)
     try:
-        decoder = get_decoder(syntax)
-        available = decoder.is_available
+        decoder = None if jpeg12 else get_decoder(syntax)
     except NotImplementedError:
-        available = False
-    if not available:
+        decoder = None
+    if not jpeg12 and (decoder is None or not decoder.is_available):
         raise UnreadableFile(
             f"Images of the transfer syntax {_syntax_name(syntax)} cannot be decoded here.",
             path=path,
@@ -271,6 +272,8 @@ def decode(header: Header, frames: Sequence[int]) -> list[Array]:
         )
     try:
         with quiet():
+            if decoder is None:
+                return decode_jpeg12(header, frames)
             data = pydicom.dcmread(path, force=True)
             if "TransferSyntaxUID" not in getattr(data, "file_meta", {}):
                 data.file_meta.TransferSyntaxUID = syntax

@@ -101,7 +101,7 @@ def format_of(path: Path) -> str:
         return "itk"
     if raster.is_raster(path):
         return "raster"
-    return "dicom" if name.endswith((".dcm", ".ima")) or looks_like_dicom(path) else ""
+    return "dicom" if looks_like_dicom(path) else ""
 
 
 def is_readable_name(path: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from diaphane.acquire.elements import looks_like_dicom
 from diaphane.acquire.enhanced import enhanced_planes
-from diaphane.acquire.facts import series_facts, unit_of
+from diaphane.acquire.facts import scrubbed_description, series_facts, unit_of
 from diaphane.acquire.headers import DIRECTORY_CLASS, Header, check_pixels, read_header
 from diaphane.acquire.identity import read_identity
 from diaphane.acquire.pixels import read_voxels
@@ -25,6 +24,7 @@ from diaphane.core.errors import (
     MixedSeries,
     NoPixelData,
     NotApplicable,
+    UnreadableFile,
 )
 from diaphane.core.geometry import Geometry, Spacing
 from diaphane.core.volume import Volume
@@ -172,6 +172,7 @@ def find_series(paths: Paths) -> SeriesList:
     """
     listed = [paths] if isinstance(paths, str | Path) else list(paths)
     headers: dict[str, list[Header]] = {}
+    damaged: set[str] = set()
     rejected: list[tuple[Path, InputError]] = []
     others: list[tuple[Path, str]] = []
     found = find_dicom(listed)
@@ -182,16 +183,20 @@ def find_series(paths: Paths) -> SeriesList:
             rejected.append((path, error))
             continue
         if header.sop_class == DIRECTORY_CLASS:
+            if len(found) == 1:
+                others.append((path, "DICOMDIR"))
             continue
         if not header.is_image:
             others.append((path, header.modality))
             continue
+        group = header.series_uid or f"{header.study_uid}\0{path.parent}"
         try:
             _require_pixels(header)
         except InputError as error:
             rejected.append((path, error))
+            if header.is_section:
+                damaged.add(group)
             continue
-        group = header.series_uid or f"{header.study_uid}\0{path.parent}"
         headers.setdefault(group, []).append(header)
     if not found:
         raise EmptyInput(
@@ -199,6 +204,14 @@ def find_series(paths: Paths) -> SeriesList:
             path=listed[0] if len(listed) == 1 else None,
             remedy="Give a folder or files of a DICOM series.",
         )
+    for group in damaged & set(headers):
+        # Never half a series: with one section damaged, the rest is refused with it.
+        lost = UnreadableFile(
+            "Another image of this series is damaged.",
+            path=_folder(headers[group]),
+            remedy="Copy or export the series again.",
+        )
+        rejected.append((_folder(headers.pop(group)), lost))
     series: list[SeriesHeader] = []
     for members in headers.values():
         for group_planes in _split(members, rejected):
@@ -354,7 +367,7 @@ def _series(planes: list[Plane]) -> SeriesHeader:
         header.series_number,
         geometry,
         series_facts(ordered, geometry),
-        _scrubbed(first),
+        scrubbed_description(first),
         tuple(ordered),
     )
 
@@ -369,23 +382,6 @@ def _unplaced(planes: Sequence[Plane]) -> Geometry:
     if len(header.spacing) == 2 and min(header.spacing) > 0:
         return Geometry(shape, (None, header.spacing[0], header.spacing[1]))
     return Geometry(shape)
-
-
-def _scrubbed(header: Header) -> str:
-    """SeriesDescription less the words that are part of who the patient is."""
-    parts = {
-        piece.lower()
-        for raw in header.patient
-        for piece in re.split(r"[\^=\s,_\-]+", raw.decode("latin-1"))
-        if len(piece) > 1
-    } | {raw.decode("latin-1").lower() for raw in header.patient if raw}
-    words = header.description.split()
-    return " ".join(w for w in words if not _tells(w.lower(), parts))[:64]
-
-
-def _tells(word: str, parts: set[str]) -> bool:
-    pieces = {word, *re.split(r"[\^=,_\-.]+", word)}
-    return bool(pieces & parts) or any(len(p) > 3 and p in word for p in parts)
 
 
 def _place(planes: Sequence[Plane]) -> Path:
