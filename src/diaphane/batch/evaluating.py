@@ -15,7 +15,7 @@ from diaphane.acquire import Dataset, Entry, open_dataset
 from diaphane.batch.running import answers
 from diaphane.batch.tables import Refusal, cells, columns, write_refusals, write_table
 from diaphane.batch.truth import label_columns, label_text, truth_of
-from diaphane.bundle import Bundle
+from diaphane.bundle import Bundle, Manifest
 from diaphane.bundle.artefact import SEEN
 from diaphane.core.errors import DatasetError, DiaphaneError, UsageError
 from diaphane.core.evaluation import Evaluation, Interval
@@ -234,7 +234,7 @@ def _judged(
 
 def _worst(rows: _Rows, manifest: Manifest, *, include_seen: bool) -> list[dict[str, Any]]:
     """The ten judged cases whose true class got the least probability, under pseudonyms."""
-    found = []
+    found: list[dict[str, Any]] = []
     for i, entry in enumerate(rows.entries):
         if rows.seen[i] and not include_seen:
             continue

@@ -14,7 +14,7 @@ from diaphane.core.case import Case
 from diaphane.core.errors import MissingExtra
 from diaphane.core.protocols import Progress, Runner, silent
 from diaphane.explain.maps import upsample
-from diaphane.explain.order import OrderCurves, order_curves
+from diaphane.explain.order import Blank, OrderCurves, order_curves
 from diaphane.explain.randomise import map_agreement, shuffled_runner
 
 GRID = np.linspace(0.0, 1.0, 9)
@@ -28,6 +28,7 @@ def faithfulness(
     target: str | None = None,
     most: int = 64,
     rounds: int = 1000,
+    blank: Blank = "background",
     random_runner: Runner | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -41,6 +42,8 @@ def faithfulness(
         Class with a logit of its own; by default the first (binary: the positive one).
     rounds:
         Bootstrap rounds of the 95 % intervals; plain cases are drawn by group.
+    blank:
+        What a deleted place becomes; see :mod:`diaphane.explain.order`.
     random_runner:
         The same graph with random weights; by default the bundle's with shuffled ones, and
         without the package ``onnx`` this figure is left out.
@@ -69,12 +72,13 @@ def faithfulness(
 
     curves = []
     for done, case in enumerate(prepared):
-        curves.append(order_curves(bundle, case, target=k, rng=rng))
+        curves.append(order_curves(bundle, case, target=k, blank=blank, rng=rng))
         progress("faithfulness", (done + 1) / len(prepared))
     figures: dict[str, Any] = {
         "target": manifest.targets[k],
         "cases": len(prepared),
         "seed": seed,
+        "blank": blank,
         "deletion": _gain([c.deletion_gain for c in curves], groups, rounds, rng),
         "insertion": _gain([c.insertion_gain for c in curves], groups, rounds, rng),
     }

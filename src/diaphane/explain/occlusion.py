@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diaphane.bundle import Bundle, PreparedCase
-from diaphane.explain.order import blanked, cell_mass
+from diaphane.explain.order import Blank, blanked, cell_mass
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +43,7 @@ def occlude(
     target: int = 0,
     patch: int | None = None,
     slices: Sequence[int] | None = None,
+    blank: Blank = "background",
 ) -> Occlusion:
     """Blank patches one by one and run again.
 
@@ -55,6 +56,8 @@ def occlude(
         grid where that divides it, else one.
     slices:
         Indices t; by default the three with the most attention.
+    blank:
+        What a patch becomes inside the mask: background, or the mean grey of the mask.
     """
     output = bundle.run([prepared])[0]
     height, width = prepared.mask.shape[1:]
@@ -72,7 +75,7 @@ def occlude(
     for i, y, x in places:
         cells = np.zeros(mass.shape, dtype=np.bool_)
         cells[taken[i], y, x] = True
-        variants.append(replace(prepared, image=blanked(prepared, cells)))
+        variants.append(replace(prepared, image=blanked(bundle, prepared, cells, blank)))
     for place, found in zip(places, bundle.run(variants), strict=True):
         change[place] = found.logit[target] - output.logit[target]
     return Occlusion(float(output.logit[target]), tuple(int(t) for t in taken), change)

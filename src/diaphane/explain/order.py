@@ -5,12 +5,16 @@ in the order of their contribution, largest first, and in random order. A faithf
 the logit fall faster, and rise faster, than chance. Source: Petsiuk, Das and Saenko, RISE,
 BMVC 2018; here on logits and against random order, since blanking also moves an image away
 from the training set.
+
+Blank is the background, as a contribution says what is there against nothing there; with
+"mean" it is the case's mean grey inside the mask, which asks about texture alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +22,7 @@ from numpy.typing import NDArray
 from diaphane.bundle import Bundle, PreparedCase
 
 Floats = NDArray[np.float64]
+Blank = Literal["background", "mean"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +56,12 @@ def order_curves(
     target: int = 0,
     steps: int = 8,
     repeats: int = 3,
+    blank: Blank = "background",
     rng: np.random.Generator,
 ) -> OrderCurves:
     """Curves of one case for the logit of index ``target``.
 
-    Only cells that the mask touches take part. Blank is the case's own mean grey inside the
-    mask; mask, length and concepts stay as they are.
+    Only cells that the mask touches take part; mask, length and concepts stay as they are.
     """
     output = bundle.run([prepared])[0]
     maps = output.maps[..., target]
@@ -64,7 +69,7 @@ def order_curves(
     ordered = cells[np.argsort(-maps.ravel()[cells], kind="stable")]
     orders = [ordered, *(rng.permutation(cells) for _ in range(repeats))]
     counts = np.unique(np.round(np.linspace(0, len(cells), steps + 1)).astype(int))
-    blank = blanked(prepared, np.ones(maps.shape, dtype=np.bool_))
+    empty = blanked(bundle, prepared, np.ones(maps.shape, dtype=np.bool_), blank)
 
     def variants() -> Iterator[PreparedCase]:
         for order in orders:
@@ -72,8 +77,8 @@ def order_curves(
                 chosen = np.zeros(maps.size, dtype=np.bool_)
                 chosen[order[:count]] = True
                 here = _pixels(chosen.reshape(maps.shape), prepared)[:, None]
-                yield replace(prepared, image=np.where(here, blank, prepared.image))
-                yield replace(prepared, image=np.where(here, prepared.image, blank))
+                yield replace(prepared, image=np.where(here, empty, prepared.image))
+                yield replace(prepared, image=np.where(here, prepared.image, empty))
 
     logits = np.array([o.logit[target] for o in bundle.run(list(variants()))], dtype=np.float64)
     curves = logits.reshape(len(orders), len(counts), 2)
@@ -94,15 +99,16 @@ def cell_mass(prepared: PreparedCase, grid: tuple[int, int]) -> NDArray[np.float
     return np.asarray(blocks.sum(axis=(2, 4)), dtype=np.float32)
 
 
-def blanked(prepared: PreparedCase, cells: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Image ``(T, C, H, W)`` with the masked pixels of ``cells`` ``(T, h, w)`` at the mean grey."""
+def blanked(
+    bundle: Bundle, prepared: PreparedCase, cells: NDArray[np.bool_], blank: Blank
+) -> NDArray[np.float32]:
+    """Image ``(T, C, H, W)`` with the masked pixels of ``cells`` ``(T, h, w)`` blanked."""
     inside = prepared.mask > 0.5
     here = _pixels(cells, prepared) & inside
-    mean = np.array(
-        [prepared.image[:, c][inside].mean() for c in range(prepared.image.shape[1])],
-        dtype=np.float32,
-    )
-    return np.where(here[:, None], mean[:, None, None], prepared.image)
+    values = np.full(prepared.image.shape[1], bundle.manifest.input.pad, dtype=np.float32)
+    if blank == "mean":
+        values[:] = [prepared.image[:, c][inside].mean() for c in range(len(values))]
+    return np.where(here[:, None], values[:, None, None], prepared.image)
 
 
 def _pixels(cells: NDArray[np.bool_], prepared: PreparedCase) -> NDArray[np.bool_]:
