@@ -1,0 +1,128 @@
+"""``diaphane train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from diaphane.cli.console import (
+    DONE,
+    SOME_REFUSED,
+    Device,
+    JsonFlag,
+    QuietFlag,
+    Threads,
+    progress_bar,
+    say,
+    say_json,
+    verb,
+)
+
+
+def require_learn(feature: str) -> None:
+    """Raise :class:`MissingExtra` when torch or its companions are absent."""
+    from importlib.util import find_spec
+
+    from diaphane.core.errors import MissingExtra
+
+    for package in ("torch", "onnx", "sklearn"):
+        if find_spec(package) is None:
+            raise MissingExtra(feature, package, "learn")
+
+
+@verb
+def train(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A labelled data set.")],
+    *,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the run, new.", metavar="RUN")],
+    plan: Annotated[
+        Path | None, typer.Option("--plan", help="A plan to obey.", metavar="FILE")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run.")
+    ] = False,
+    folds: Annotated[
+        int | None, typer.Option("--folds", min=2, help="Cross-validate in K folds.", metavar="K")
+    ] = None,
+    positive: Annotated[
+        str | None, typer.Option("--positive", help="The positive class.", metavar="CLASS")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the bundle.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs at most.")] = None,
+    read_as: Annotated[
+        str | None, typer.Option("--as", help="Read a folder as 'stack' or 'images'.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Seed of all randomness (plan's, or 0).")
+    ] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    quiet: QuietFlag = False,
+    as_json: JsonFlag = False,
+) -> int:
+    """Train, test and ship a model: RUN/bundle, RUN/report.html, RUN/metrics.csv.
+
+    A plan is made first and kept in RUN/plan.yaml. Ctrl-C leaves a run that --resume continues.
+    """
+    require_learn("Training")
+    from diaphane.learn import TrainOptions
+    from diaphane.learn import train as learn
+
+    options = TrainOptions(
+        resume=resume,
+        folds=folds,
+        epochs=epochs,
+        seed=seed,
+        name=name,
+        positive=positive,
+        device=device,
+        threads=threads,
+        stack=stack_of(read_as),
+    )
+    silent_lines = quiet or as_json
+    with progress_bar(quiet=quiet, as_json=as_json) as progress:
+        run = learn(
+            dataset, out, plan, options,
+            progress=progress,
+            say=lambda line: say(line, quiet=silent_lines),
+        )  # fmt: skip
+    about = run.bundle.manifest.metrics_about
+    metrics = {} if run.figures is None else run.figures.metrics
+    if as_json:
+        say_json(
+            {
+                "run": str(run.folder),
+                "bundle": str(run.folder / "bundle"),
+                "sha256": run.bundle.sha256,
+                "metrics": {key: figure.to_dict() for key, figure in metrics.items()},
+                "about": about,
+                "refused": len(run.refused),
+            }
+        )
+    else:
+        say(f"Figures ({about.get('split')}, n = {about.get('n')}):", quiet=quiet)
+        for key in ("auc", "average_precision", "accuracy", "brier", "ece"):
+            figure = metrics.get(key)
+            if figure is not None and figure.value is not None:
+                span = "" if figure.low is None else f"  ({figure.low:.3f} to {figure.high:.3f})"
+                say(f"  {key:18}{figure.value:.3f}{span}", quiet=quiet)
+        say(f"Bundle: {run.folder / 'bundle'}", quiet=quiet)
+        say(f"Report: {run.folder / 'report.html'}", quiet=quiet)
+    if run.refused:
+        path = run.folder / "rejected.csv"
+        typer.echo(f"diaphane: {len(run.refused)} refused, see {path}", err=True)
+        return SOME_REFUSED
+    return DONE
+
+
+def stack_of(read_as: str | None) -> bool | None:
+    """What ``--as`` means."""
+    from diaphane.core.errors import UsageError
+
+    if read_as is None:
+        return None
+    if read_as not in ("stack", "images"):
+        raise UsageError(f"--as takes 'stack' or 'images', not '{read_as}'.")
+    return read_as == "stack"

@@ -1,0 +1,72 @@
+"""``metrics.csv``: one row per epoch of every network."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from diaphane.core.files import write_text
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of one network.
+
+    ``stop_loss`` and ``stop_metric`` (area under the curve; accuracy where it is undefined) are of
+    the averaged weights on the stopping cases, ``None`` without any.
+    """
+
+    member: int
+    fold: int
+    seed: int
+    epoch: int
+    loss: float
+    stop_loss: float | None
+    stop_metric: float | None
+    learning_rate: float
+    seconds: float
+
+
+class History:
+    """All epochs of a run, kept in ``metrics.csv``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.epochs: list[Epoch] = _read(path) if path.exists() else []
+
+    def add(self, epoch: Epoch) -> None:
+        """Append and write the file in one step."""
+        self.epochs.append(epoch)
+        self.write()
+
+    def forget_after(self, member: int, epoch: int) -> None:
+        """Drop what a killed process wrote after its last saved state."""
+        self.epochs = [e for e in self.epochs if (e.member, e.epoch) <= (member, epoch)]
+
+    def write(self) -> None:
+        """Write the file in one step."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, [f.name for f in fields(Epoch)], lineterminator="\n")
+        writer.writeheader()
+        for epoch in self.epochs:
+            row = asdict(epoch)
+            writer.writerow({k: _cell(v) for k, v in row.items()})
+        write_text(self.path, text.getvalue())
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _read(path: Path) -> list[Epoch]:
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    whole = {"member", "fold", "seed", "epoch"}
+    return [
+        Epoch(**{k: int(v) if k in whole else (float(v) if v else None) for k, v in row.items()})  # type: ignore[arg-type]  # columns are those of Epoch
+        for row in rows
+    ]

@@ -1,0 +1,155 @@
+"""From a plan to a network ready to learn: parts, prior, concepts first."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from diaphane.core.errors import PlanError
+from diaphane.learn.plans import ConceptPlan, Plan
+from diaphane.models import EvidenceConfig, EvidenceNet
+
+
+def network_config(plan: Plan) -> EvidenceConfig:
+    """The network of a plan.
+
+    Raises
+    ------
+    PlanError
+        Its sizes do not fit each other or the input; the message names the value.
+    """
+    try:
+        return EvidenceConfig(
+            in_channels=plan.input.channels,
+            n_outputs=len(plan.output_names),
+            n_concepts=len(plan.input.concept_names),
+            image_size=plan.input.size,
+            **plan.network.model_dump(),
+        )
+    except PlanError as error:
+        raise PlanError(f"plan key 'network': {error.problem}") from error
+
+
+class Loss:
+    """The loss of a task, with class weights.
+
+    Targets are ``(n, k)`` float32 in 0..1, NaN where not known, for binary and multi-label tasks,
+    and ``(n,)`` int64 for several classes.
+
+    Parameters
+    ----------
+    target:
+        Of the training cases; weights come from its frequencies.
+    """
+
+    def __init__(self, plan: Plan, target: torch.Tensor) -> None:
+        self.task = plan.task
+        self.smoothing = plan.smoothing
+        outputs = len(plan.output_names)
+        if self.task == "multiclass":
+            count = torch.bincount(target, minlength=outputs).float().clamp_min(1.0)
+            self.prior = torch.log(count / count.sum())
+            self.weight = count.sum() / (count * outputs)
+        else:
+            known = torch.logical_not(torch.isnan(target))
+            share = (target.nan_to_num() * known).sum(0) / known.sum(0).clamp_min(1)
+            share = share.clamp(1e-3, 1 - 1e-3)
+            self.prior = torch.log(share / (1 - share))
+            self.weight = (1 - share) / share
+        if plan.imbalance == "none":
+            self.weight = torch.ones_like(self.weight)
+        else:
+            self.prior = torch.zeros_like(self.prior)
+
+    def __call__(
+        self, logit: torch.Tensor, target: torch.Tensor, *, plain: bool = False
+    ) -> torch.Tensor:
+        """Mean loss of logits ``(n, k)``; ``plain`` leaves weights and smoothing out."""
+        smoothing = 0.0 if plain else self.smoothing
+        weight = None if plain else self.weight.to(logit)
+        if self.task == "multiclass":
+            return functional.cross_entropy(logit, target, weight, label_smoothing=smoothing)
+        known = torch.logical_not(torch.isnan(target))
+        aim = target.nan_to_num() * (1 - 2 * smoothing) + smoothing
+        each = functional.binary_cross_entropy_with_logits(
+            logit, aim, pos_weight=weight, reduction="none"
+        )
+        return (each * known).sum() / known.sum().clamp_min(1)
+
+
+def new_network(
+    plan: Plan,
+    seed: int,
+    concepts: NDArray[np.float32],
+    target: torch.Tensor,
+    loss: Loss,
+) -> EvidenceNet:
+    """A network at the start of training; weights are a function of the seed.
+
+    Parameters
+    ----------
+    concepts, target:
+        Of the training cases ``(n, J)`` and as in :class:`Loss`.
+    """
+    torch.manual_seed(seed)
+    net = EvidenceNet(network_config(plan))
+    with torch.no_grad():
+        net.bias.copy_(loss.prior)
+        if net.encoder is not None:
+            net.weight.mul_(plan.optimiser.image_gain)
+    if net.shapes is not None:
+        given = torch.from_numpy(concepts)
+        net.fit_concepts(given)
+        if plan.concept_fit.first:
+            fit_shapes(net, given, target, loss, plan.concept_fit)
+    return net
+
+
+def fit_shapes(
+    net: EvidenceNet,
+    concepts: torch.Tensor,
+    target: torch.Tensor,
+    loss: Loss,
+    how: ConceptPlan,
+) -> None:
+    """Fit bias and shape functions alone to convergence, then centre them.
+
+    A penalised additive model (Hastie and Tibshirani 1986) by L-BFGS; deterministic.
+    """
+    shapes = net.shapes
+    assert shapes is not None
+    optimiser = torch.optim.LBFGS(
+        [net.bias, shapes.rise], max_iter=200, line_search_fn="strong_wolfe"
+    )
+    count = len(concepts)
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        value = loss(net.bias + shapes(concepts).sum(1), target)
+        slope = shapes.rise / shapes.knots.diff(dim=1).unsqueeze(-1)
+        bend = slope.diff(dim=1).square().mean(1).sum() if slope.shape[1] > 1 else 0.0
+        value = value + (how.ridge * slope.square().mean(1).sum() + how.roughness * bend) / count
+        value.backward()
+        return value
+
+    optimiser.step(closure)
+    net.centre_concepts(concepts)
+
+
+def learnable(net: EvidenceNet, plan: Plan) -> list[torch.nn.Parameter]:
+    """Parameters that the loop changes: all but shape functions that are frozen."""
+    frozen: set[int] = set()
+    if net.shapes is not None and plan.concept_fit.first and plan.concept_fit.freeze:
+        frozen = {id(parameter) for parameter in net.shapes.parameters()}
+    return [parameter for parameter in net.parameters() if id(parameter) not in frozen]
+
+
+def learning_rate(plan: Plan, step: int, steps: int) -> float:
+    """Linear warm-up, then a cosine to zero (Loshchilov and Hutter 2017), at a step from 0."""
+    warm = max(1.0, plan.optimiser.warmup * steps)
+    rise = min(1.0, (step + 1) / warm)
+    return plan.optimiser.learning_rate * rise * 0.5 * (1.0 + math.cos(math.pi * step / steps))

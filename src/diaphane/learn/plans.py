@@ -1,0 +1,254 @@
+"""The plan of a run: every decision of learning, as a file that a person may read and edit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from diaphane.bundle import InputSpec
+from diaphane.core.errors import PlanError
+from diaphane.core.files import write_text
+from diaphane.learn.augment import Augmentation
+
+Task = Literal["binary", "multiclass", "multilabel"]
+View = Literal["as_is", "flip_x", "flip_y", "turn"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NetworkPlan(_Part):
+    """Sizes of the evidence network; see ``models.EvidenceConfig``, which completes it."""
+
+    widths: tuple[int, ...] = (16, 32, 48)
+    strides: tuple[int, ...] = (1, 2, 2)
+    norm: Literal["group", "batch", "none"] = "group"
+    rnn: Literal["gru", "lstm", "none"] = "gru"
+    hidden: int = Field(default=24, ge=1)
+    sequence: Literal["slices", "rows"] = "slices"
+    mask_channel: bool = False
+    use_image: bool = True
+    use_concepts: bool = True
+    shape_segments: int = Field(default=6, ge=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+
+
+class ConceptPlan(_Part):
+    """How the shape functions of the concepts are fitted.
+
+    ``first`` fits them alone before the image part, to convergence, with a ``ridge`` on slopes and
+    ``roughness`` on bends (both divided by the number of cases); ``freeze`` keeps them so, and the
+    image part learns what they leave.
+    """
+
+    first: bool = True
+    freeze: bool = True
+    ridge: float = Field(default=3.0, ge=0)
+    roughness: float = Field(default=3.0, ge=0)
+
+
+class OptimiserPlan(_Part):
+    """AdamW with a warm-up and a cosine, gradients clipped, weights averaged (EMA)."""
+
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=0.02, ge=0)
+    warmup: float = Field(default=0.1, ge=0, lt=1, description="Share of all steps.")
+    clip: float = Field(default=2.0, gt=0)
+    ema: float = Field(default=0.98, ge=0, lt=1)
+    image_gain: float = Field(default=1.0, gt=0, description="Scales the image part at the start.")
+
+
+class StoppingPlan(_Part):
+    """Early stopping on ``share`` of the training cases; ``share`` 0 trains all epochs."""
+
+    share: float = Field(default=0.15, ge=0, lt=0.6)
+    patience: int = Field(default=12, ge=1)
+
+
+class SplitPlan(_Part):
+    """``folds`` above 1 is cross-validation; ``calibration_share`` serves a single split."""
+
+    folds: int = Field(default=1, ge=1)
+    seed: int = Field(default=0, ge=0)
+    calibration_share: float = Field(default=0.2, gt=0, lt=0.6)
+
+
+class DataSource(_Part):
+    """Where the data came from and under which licence; stands on the model card."""
+
+    name: str
+    licence: str = "not stated"
+    citation: str = ""
+    url: str = ""
+
+
+class Plan(_Part):
+    """Everything that a run does, before it does it.
+
+    Attributes
+    ----------
+    task, label_columns, classes, positive:
+        What is learned. ``positive`` is per label column; empty for several classes.
+    input, recipe:
+        What the network sees, by the code that a bundle runs.
+    seeds:
+        One network per fold and seed.
+    views:
+        How each network sees a case when it is used; their logits are averaged.
+    imbalance:
+        ``weights`` lets rare classes count more, ``none`` leaves the loss as it is.
+    set_level:
+        Aimed share of prediction sets that hold the true class.
+    meaning:
+        Message code of what the positive class means, for reports.
+    licence, sources:
+        Of the weights, and of the data; both stand on the model card.
+    reasons:
+        Why, by key.
+    """
+
+    schema_version: Literal[1] = 1
+    name: str = Field(default="model", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    version: str = "1"
+    title: str = ""
+    intended_use: str = ""
+    task: Task
+    label_columns: tuple[str, ...] = Field(min_length=1)
+    classes: dict[str, tuple[str, ...]]
+    positive: dict[str, str] = Field(default_factory=dict)
+    input: InputSpec
+    recipe: dict[str, Any]
+    network: NetworkPlan = NetworkPlan()
+    concept_fit: ConceptPlan = ConceptPlan()
+    optimiser: OptimiserPlan = OptimiserPlan()
+    epochs: int = Field(default=40, ge=1)
+    batch: int = Field(default=32, ge=1)
+    imbalance: Literal["weights", "none"] = "none"
+    smoothing: float = Field(default=0.02, ge=0, lt=0.5)
+    augmentation: Augmentation = Augmentation()
+    stopping: StoppingPlan = StoppingPlan()
+    split: SplitPlan = SplitPlan()
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    views: tuple[View, ...] = Field(default=("as_is",), min_length=1)
+    set_level: float = Field(default=0.9, gt=0.5, lt=1)
+    meaning: str | None = None
+    sources: tuple[DataSource, ...] = ()
+    licence: str = "not stated"
+    reasons: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Plan:
+        for column in self.label_columns:
+            known = self.classes.get(column, ())
+            if len(known) < 2:
+                raise ValueError(f"classes.{column} needs at least two classes.")
+            if self.task != "multiclass" and self.positive.get(column) not in known:
+                raise ValueError(f"positive.{column} must be one of {', '.join(known)}.")
+            if self.task != "multiclass" and len(known) != 2:
+                raise ValueError(f"classes.{column} must name two classes for task {self.task}.")
+        if (self.task == "multilabel") != (len(self.label_columns) > 1):
+            raise ValueError("task is multilabel exactly when there are several label_columns.")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("seeds must differ.")
+        return self
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What each score of the network is for: the positive class, each class, each column."""
+        if self.task == "binary":
+            return (self.positive[self.label_columns[0]],)
+        if self.task == "multiclass":
+            return self.classes[self.label_columns[0]]
+        return self.label_columns
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Classes in a bundle's order: negative, then positive; or the label columns."""
+        if self.task == "multilabel":
+            return self.label_columns
+        names = self.classes[self.label_columns[0]]
+        if self.task == "binary":
+            names = tuple(sorted(names, key=lambda name: name == self.output_names[0]))
+        return names
+
+    def to_yaml(self) -> str:
+        """The plan with each reason as a comment above its key."""
+        values = self.model_dump(mode="json", exclude={"reasons"})
+        lines = [
+            "# What learning decided from the dataset. Edit it, and train with --plan FILE.",
+            "# The reason for a decision stands above it.",
+        ]
+        for key, value in values.items():
+            if key in self.reasons:
+                lines += [f"# {line}" for line in self.reasons[key].splitlines()]
+            text = yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=100)
+            lines.append(_compact(key, value) or text.rstrip("\n"))
+        return "\n".join(lines) + "\n"
+
+    def write(self, path: Path) -> None:
+        """Write ``plan.yaml`` in one step."""
+        write_text(path, self.to_yaml())
+
+    def with_changes(self, changes: Mapping[str, Any]) -> Plan:
+        """Copy of the plan with other values at top-level keys; validated again.
+
+        Raises
+        ------
+        PlanError
+            Naming the key.
+        """
+        return Plan.from_dict({**self.model_dump(mode="json"), **changes})
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], path: Path | None = None) -> Plan:
+        """Validate a plan.
+
+        Raises
+        ------
+        PlanError
+            Naming the first wrong key.
+        """
+        try:
+            return cls.model_validate_json(json.dumps(dict(values), default=str))
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            said = first["msg"].removeprefix("Value error, ")
+            raise PlanError(
+                f"plan key '{key}': {said}" if key else said,
+                path=path,
+                remedy="Correct it, or write a fresh plan with 'diaphane plan'.",
+            ) from error
+
+    @classmethod
+    def read(cls, path: Path) -> Plan:
+        """Read and validate ``plan.yaml``.
+
+        Raises
+        ------
+        PlanError
+            The file cannot be read, is not YAML, or a key is wrong; the key is named.
+        """
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise PlanError("The plan cannot be read.", path=path) from error
+        except yaml.YAMLError as error:
+            raise PlanError(f"The plan is not YAML: {error}".splitlines()[0], path=path) from error
+        if not isinstance(values, dict):
+            raise PlanError("The plan is not a YAML mapping.", path=path)
+        return cls.from_dict(values, path)
+
+
+def _compact(key: str, value: Any) -> str | None:
+    """A short list on one line, as a person would write it."""
+    if isinstance(value, list) and value and not isinstance(value[0], (dict, list)):
+        inner = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=100)
+        return f"{key}: {inner.strip()}"
+    return None

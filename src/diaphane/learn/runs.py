@@ -1,0 +1,176 @@
+"""The folder of a run: what lies where, and whether it can be gone on with."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diaphane.core.errors import OutputError, PlanError, UsageError
+from diaphane.core.files import write_text
+from diaphane.learn.cases import CaseStore, Refused
+from diaphane.learn.plans import Plan
+from diaphane.learn.splits import Member
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run."""
+
+    path: Path
+
+    @property
+    def plan(self) -> Path:
+        """``plan.yaml``."""
+        return self.path / "plan.yaml"
+
+    @property
+    def state(self) -> Path:
+        """``run.json``: status, versions, threads, and a hash of the dataset."""
+        return self.path / "run.json"
+
+    @property
+    def current(self) -> Path:
+        """State of the network at work."""
+        return self.path / "checkpoint" / "current.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        """``metrics.csv``."""
+        return self.path / "metrics.csv"
+
+    @property
+    def bundle(self) -> Path:
+        """Folder of the bundle."""
+        return self.path / "bundle"
+
+    def member(self, number: int) -> Path:
+        """Weights of a finished network."""
+        return self.path / "checkpoint" / f"member-{number:03d}.safetensors"
+
+    def read_state(self) -> dict[str, Any]:
+        """Content of ``run.json``; empty when there is none.
+
+        Raises
+        ------
+        PlanError
+            It is damaged.
+        """
+        if not self.state.is_file():
+            return {}
+        try:
+            state: dict[str, Any] = json.loads(self.state.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise PlanError("The run's state is damaged.", path=self.state) from error
+        return state
+
+    def write_state(self, state: Mapping[str, Any]) -> None:
+        """Write ``run.json`` in one step."""
+        write_text(self.state, json.dumps(dict(state), indent=1, ensure_ascii=False) + "\n")
+
+    def open(self, *, resume: bool) -> dict[str, Any]:
+        """Check that the folder may be written to; returns its state, empty for a fresh one.
+
+        Raises
+        ------
+        OutputError
+            It exists and is no run, or a run and ``resume`` is false, or a finished run.
+        UsageError
+            There is nothing to resume.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise OutputError("A file is in the way.", path=self.path)
+        state = self.read_state()
+        if resume:
+            if not state:
+                raise UsageError(
+                    "There is no run to resume.", path=self.path, remedy="Leave --resume away."
+                )
+            return state
+        if state:
+            what = "a finished" if state.get("status") == "done" else "an unfinished"
+            raise OutputError(
+                f"There is {what} run already.",
+                path=self.path,
+                remedy="Go on with --resume, or choose another folder.",
+            )
+        if self.path.exists() and any(self.path.iterdir()):
+            raise OutputError(
+                "The folder exists and is not a run.",
+                path=self.path,
+                remedy="Choose a folder that does not exist yet.",
+            )
+        return {}
+
+
+def dataset_hash(store: CaseStore) -> str:
+    """SHA-256 over voxels, labels and the grouping of all cases, in order; no names enter."""
+    number: dict[str, int] = {}
+    rows = [
+        [row.hash, sorted(row.labels.items()), number.setdefault(row.group, len(number)), row.split]
+        for row in store.rows
+    ]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def write_splits(
+    path: Path, store: CaseStore, splits: Sequence[str], members: Sequence[Member]
+) -> None:
+    """Write ``split.csv``: pseudonyms, split, and the fold that holds each case back."""
+    fold = np.full(len(store), -1)
+    for member in members:
+        fold[member.held] = member.fold
+    several = len({member.fold for member in members}) > 1
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["case", "group", "split", "held_by_fold" if several else "calibrates"])
+    for number, row in enumerate(store.rows):
+        held = int(fold[number])
+        cell = (str(held) if several else "1") if held >= 0 else ""
+        writer.writerow([row.key, row.group, splits[number], cell])
+    write_text(path, text.getvalue())
+
+
+def write_refused(path: Path, refused: Sequence[Refused]) -> None:
+    """Write ``rejected.csv``; its names are as the user typed them."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file", "error", "problem"])
+    for case in refused:
+        writer.writerow([case.name, case.error.code, case.error.problem])
+    write_text(path, text.getvalue())
+
+
+def check_same(state: Mapping[str, Any], plan: Plan, digest: str, path: Path) -> None:
+    """Refuse to go on with another plan or another dataset.
+
+    Raises
+    ------
+    PlanError
+        Saying which of the two changed.
+    """
+    if state.get("plan") != plan_hash(plan):
+        raise PlanError(
+            "The plan changed since this run began.",
+            path=path,
+            remedy="Restore plan.yaml, or start another run.",
+        )
+    if state.get("dataset") != digest:
+        raise PlanError(
+            "The dataset changed since this run began.",
+            path=path,
+            remedy="Restore it, or start another run.",
+        )
+
+
+def plan_hash(plan: Plan) -> str:
+    """SHA-256 of all decisions, reasons left out."""
+    text = json.dumps(plan.model_dump(mode="json", exclude={"reasons"}), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,102 @@
+"""Where training stands after an epoch, on disk, so that it goes on bit for bit.
+
+There is no generator state to keep: every random number is a function of seed, epoch and case.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as safetensors_bytes
+
+from diaphane.core.errors import UnreadableFile
+from diaphane.core.files import write_bytes
+
+_FORMAT = "diaphane-training/1"
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass
+class Position:
+    """How far the network at work is.
+
+    Attributes
+    ----------
+    member, epoch, step:
+        Its number, and the epochs and steps that are done.
+    best_loss, best_epoch:
+        Of the stopping cases; ``best_epoch`` is -1 before the first epoch.
+    """
+
+    member: int
+    epoch: int = 0
+    step: int = 0
+    best_loss: float = float("inf")
+    best_epoch: int = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """Everything that the next epoch needs.
+
+    Weights, averaged weights and best weights by name; the optimiser's state by parameter.
+    """
+
+    position: Position
+    net: Tensors
+    average: Tensors
+    best: Tensors
+    optimiser: dict[int, dict[str, Any]]
+
+
+def save_state(path: Path, saved: Saved) -> None:
+    """Write the state of training in one step; the file is whole or absent."""
+    tensors = {
+        **{f"net.{k}": v for k, v in saved.net.items()},
+        **{f"average.{k}": v for k, v in saved.average.items()},
+        **{f"best.{k}": v for k, v in saved.best.items()},
+        **{
+            f"optimiser.{index}.{name}": torch.as_tensor(value)
+            for index, values in saved.optimiser.items()
+            for name, value in values.items()
+        },
+    }
+    plain = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    numbers = {k: (v if v != float("inf") else None) for k, v in asdict(saved.position).items()}
+    header = json.dumps({"format": _FORMAT, **numbers})
+    write_bytes(path, safetensors_bytes(plain, {"diaphane": header}))
+
+
+def load_state(path: Path) -> Saved:
+    """Read back what :func:`save_state` wrote.
+
+    Raises
+    ------
+    UnreadableFile
+        Not such a file, or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("diaphane", "{}"))
+            tensors: Tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+        raise UnreadableFile("The training state cannot be read.", path=path) from error
+    if header.pop("format", None) != _FORMAT:
+        raise UnreadableFile("Not a training state of this program.", path=path)
+    if header["best_loss"] is None:
+        header["best_loss"] = float("inf")
+    parts: dict[str, Tensors] = {"net": {}, "average": {}, "best": {}}
+    optimiser: dict[int, dict[str, Any]] = {}
+    for key, tensor in tensors.items():
+        part, _, name = key.partition(".")
+        if part in parts:
+            parts[part][name] = tensor
+        else:
+            index, _, name = name.partition(".")
+            optimiser.setdefault(int(index), {})[name] = tensor
+    return Saved(Position(**header), parts["net"], parts["average"], parts["best"], optimiser)
