@@ -60,7 +60,6 @@ def _trachea(hu: Float, body: Mask, spacing: Triple) -> Mask:
     """The tallest stack of round, central, air-filled discs."""
     discs = np.zeros(hu.shape, dtype=bool)
     air = (hu < _LUMEN_HU) & body
-    pixel = spacing[1] * spacing[2]
     for z in range(hu.shape[0]):
         columns = np.flatnonzero(body[z].any(axis=0))
         if columns.size == 0:
@@ -72,7 +71,7 @@ def _trachea(hu: Float, body: Mask, spacing: Triple) -> Mask:
         for number in range(1, count + 1):
             box = boxes[number - 1]
             part = labels[box] == number
-            if _is_disc(part, box, pixel, spacing, middle, reach):
+            if _is_disc(part, box, spacing, middle, reach):
                 discs[z][box] |= part
     labels, count = ndimage.label(discs, structure=np.ones((3, 3, 3), dtype=bool))
     best, tallest = 0, _TRACHEA_LENGTH
@@ -87,16 +86,15 @@ def _trachea(hu: Float, body: Mask, spacing: Triple) -> Mask:
 def _is_disc(
     part: NDArray[np.bool_],
     box: tuple[slice, slice],
-    pixel: float,
     spacing: Triple,
     middle: float,
     reach: float,
 ) -> bool:
     """Whether one axial component has the size, place and roundness of a trachea."""
-    area = float(np.count_nonzero(part)) * pixel
+    area = float(np.count_nonzero(part)) * spacing[1] * spacing[2]
     if not _TRACHEA_AREA[0] <= area <= _TRACHEA_AREA[1]:
         return False
     if abs(0.5 * (box[1].start + box[1].stop - 1) - middle) > reach:
         return False
     tall, wide = part.shape[0] * spacing[1], part.shape[1] * spacing[2]
-    return max(tall, wide) <= 2.2 * min(tall, wide) and area >= 0.55 * tall * wide
+    return bool(max(tall, wide) <= 2.2 * min(tall, wide) and area >= 0.55 * tall * wide)

@@ -27,7 +27,8 @@ _CONTRAST = 110.0  # HU; weakest peak of the normalised response that is looked 
 _BLOBNESS = 0.2  # smallest over largest curvature
 _PEAKS = 700
 _PARENCHYMA = -850.0
-_SHOWN = 0.5  # score from which a candidate is worth showing
+_SLACK = 0.8  # a small outline is known to a voxel only
+SHOWN = 0.5  # score from which a candidate is worth showing
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,12 @@ class Candidate:
     exits:
         Cross-section of tissue that leaves its free surface over its own largest
         cross-section: 0 isolated, about 2 a tube.
+    aspect:
+        Shortest over longest axis of the outline's ellipsoid, 0 to 1.
+    wall:
+        Share of its surface that lies on the pleura, 0 to 1.
     contrast:
-        HU above the lung around it.
+        Mean HU above parenchyma.
     """
 
     index: tuple[float, float, float]
@@ -68,6 +73,8 @@ class Candidate:
     blobness: float
     solidity: float
     exits: float
+    aspect: float
+    wall: float
     contrast: float
 
 
@@ -117,7 +124,7 @@ def propose_candidates(
     found: list[Candidate] = []
     for peak in _peaks(levels):
         candidate = _judged(levels, peak, even, upright, volume)
-        if candidate is not None and 2.0 * candidate.radius_mm >= min_diameter_mm:
+        if candidate is not None and candidate.radius_mm >= 0.5 * _SLACK * min_diameter_mm:
             found.append(candidate)
     found.sort(key=lambda c: -c.score)
     return _distinct(found)[:limit]
@@ -160,7 +167,7 @@ def _peaks(levels: list[_Level]) -> list[_Peak]:
             round_ = _blobness(smooth, at)
             for place, shape in zip(at, round_, strict=True):
                 if shape >= _BLOBNESS:
-                    mm = (place + 0.5) * step - 0.5 * _STEP
+                    mm = np.asarray((place + 0.5) * step - 0.5 * _STEP, dtype=np.float64)
                     found.append(_Peak(mm, sigma, float(response[tuple(place)]), float(shape)))
     found.sort(key=lambda p: -p.response * p.blobness)
     return found[:_PEAKS]
@@ -187,7 +194,8 @@ def _blobness(smooth: Float, at: NDArray[np.intp]) -> NDArray[np.float64]:
                 bent = 0.25 * (same - value(unit[a] - unit[b]) - value(unit[b] - unit[a]))
             hessian[:, a, b] = hessian[:, b, a] = bent
     curve = -np.linalg.eigvalsh(hessian)  # descending downward curvature reversed: last is least
-    return np.clip(curve[:, 2], 0.0, None) / np.maximum(curve[:, 0], 1e-6)
+    ratio = np.clip(curve[:, 2], 0.0, None) / np.maximum(curve[:, 0], 1e-6)
+    return np.asarray(ratio, dtype=np.float64)
 
 
 def _judged(
@@ -201,7 +209,9 @@ def _judged(
     low = np.maximum(np.floor(at - reach).astype(int), 0)
     high = np.minimum(np.ceil(at + reach).astype(int) + 1, level.hu.shape)
     box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    seed = [int(np.clip(round(float(c)), 0, n - 1)) for c, n in zip(at - low, high - low)]
+    seed = [
+        int(np.clip(round(float(c)), 0, n - 1)) for c, n in zip(at - low, high - low, strict=True)
+    ]
     hull = level.hull[box]
     grown = grow(level.hu[box], hull, (seed[0], seed[1], seed[2]), level.step, radius)
     if not grown.mask.any():
@@ -231,6 +241,8 @@ def _judged(
         blobness=peak.blobness,
         solidity=shape.solidity,
         exits=shape.exits,
+        aspect=shape.aspect,
+        wall=shape.wall,
         contrast=contrast,
     )
 
@@ -250,10 +262,12 @@ def _shape(grown: Grown, hull: Mask, medial: Mask, step: float) -> _Shape:
     mask = np.pad(grown.mask, 2)
     rim = ndimage.binary_dilation(mask) & ~mask
     free = np.pad(hull, 2)
-    leaving = float(np.count_nonzero(rim & np.pad(grown.soft, 2))) * step * step
+    # Along the pleura runs a skin of partly filled voxels; what leaves there is no vessel.
+    deep = ndimage.binary_erosion(free)
+    leaving = float(np.count_nonzero(rim & deep & np.pad(grown.soft, 2))) * step * step
     section = np.pi * max(grown.inscribed_mm, step) ** 2
     outside = rim & ~free
-    wall = float(np.count_nonzero(outside)) / max(1, np.count_nonzero(rim))
+    wall = float(np.count_nonzero(outside)) / max(1, int(np.count_nonzero(rim)))
     points = np.argwhere(grown.mask).astype(np.float64) * step
     spread = np.cov(points.T) if len(points) > 3 else np.eye(3)
     axes = np.sqrt(5.0 * np.clip(np.linalg.eigvalsh(spread) + step * step / 12.0, 1e-3, None))

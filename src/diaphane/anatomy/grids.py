@@ -262,7 +262,7 @@ class Even:
             line = np.asarray(result[tuple(part)], dtype=np.float32)
             if step >= 2.0:
                 line = ndimage.uniform_filter1d(line, round(step), axis=axis, mode="nearest")
-            at = self.start[axis] - low + step * np.arange(size)
+            at = self.start[axis] - low + step * np.arange(size, dtype=np.float64)
             result = _pick(line, axis, at)
         return np.asarray(result, dtype=np.float32)
 

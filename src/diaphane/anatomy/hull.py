@@ -125,14 +125,14 @@ def enclosure(
         gap += _distance(lung, bone, (-step[0], -step[1], -step[2]), length)
         gap[lung] = np.inf
         for count, span in zip(counts, spans, strict=True):
-            count += gap <= span
+            np.add(count, gap <= span, out=count)
     return counts
 
 
 def _distance(
     lung: Mask, bone: Mask, step: tuple[int, int, int], length: float
 ) -> NDArray[np.float32]:
-    """mm to the next lung voxel against ``step``; infinite where bone or the frame comes first."""
+    """Distance in mm to the next lung voxel against ``step``; infinite where bone or the frame comes first."""
     axis = 0 if step[0] else (1 if step[1] else 2)
     far = np.where(lung, np.float32(0), np.float32(np.inf))
     moved = np.moveaxis(far, axis, 0)

@@ -11,13 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from diaphane.anatomy.grids import Even, Float, Mask, Upright
+from diaphane.anatomy.grids import Even, Float, Mask, Triple, Upright
 from diaphane.anatomy.lungs import Lungs
 from diaphane.core.errors import InputError
 from diaphane.core.volume import Volume
+
+Point = NDArray[np.float64]
 
 _LOWEST, _HIGHEST = -650.0, -250.0  # HU; bounds of the threshold
 _PARENCHYMA = -850.0
@@ -138,38 +140,45 @@ def segment_nodule(
         raise InputError("The point is not in or beside a lung.")
     reach = 25.0 if radius_mm is None else min(_REACH_MM, 2.0 * radius_mm + 10.0)
     while True:
-        box, grown, even = _grown_near(hu, inside, place, upright.spacing, reach, radius_mm)
-        touched = grown.mask.any() and _touches_frame(grown.mask)
-        if not touched or reach >= _REACH_MM:
+        patch = _Patch.around(hu, inside, place, upright.spacing, reach)
+        grown = patch.grown(place, radius_mm)
+        if not _touches_frame(grown.mask) or reach >= _REACH_MM:
             break
         reach = min(_REACH_MM, 1.6 * reach)
     result = np.zeros(upright.shape, dtype=bool)
     if grown.mask.any():
-        result[box] = _to_native(grown, even, hu, inside, box)
+        result[patch.box] = _to_native(grown, patch.even, hu, inside, patch.box)
     return upright.back(result)
 
 
-def _grown_near(
-    hu: Float,
-    inside: Mask,
-    place: Float,
-    spacing: tuple[float, float, float],
-    reach: float,
-    radius: float | None,
-) -> tuple[tuple[slice, slice, slice], Grown, Even]:
-    """The nodule in a box of ``reach`` mm around an upright index."""
-    box = _box_around(place, reach, spacing, hu.shape)
-    step = max(_SUB_MM, reach / 30.0)
-    even = Even.over(box, spacing, step)
-    patch = even.sample(hu)
-    hull = even.sample(inside) > 0.5
-    seed = even.index(place)
-    index = tuple(int(np.clip(round(float(c)), 0, n - 1)) for c, n in zip(seed, even.shape))
-    known = _radius_at(patch, hull, index, step) if radius is None else radius
-    return box, grow(patch, hull, index, step, known), even
+@dataclass(frozen=True)
+class _Patch:
+    """A box of the upright scan sampled on an even grid: density and closed lung."""
+
+    box: tuple[slice, slice, slice]
+    even: Even
+    hu: Float
+    hull: Mask
+
+    @classmethod
+    def around(cls, hu: Float, inside: Mask, place: Point, spacing: Triple, reach: float) -> _Patch:
+        """Box of ``reach`` mm around an upright index."""
+        box = _box_around(place, reach, spacing, hu.shape)
+        even = Even.over(box, spacing, max(_SUB_MM, reach / 30.0))
+        return cls(box, even, even.sample(hu), even.sample(inside) > 0.5)
+
+    def grown(self, place: Point, radius: float | None) -> Grown:
+        """The nodule at an upright index."""
+        z, y, x = (
+            int(np.clip(round(float(c)), 0, n - 1))
+            for c, n in zip(self.even.index(place), self.even.shape, strict=True)
+        )
+        step = self.even.spacing[0]
+        known = _radius_at(self.hu, self.hull, (z, y, x), step) if radius is None else radius
+        return grow(self.hu, self.hull, (z, y, x), step, known)
 
 
-def _radius_at(hu: Float, hull: Mask, seed: tuple[int, ...], step: float) -> float:
+def _radius_at(hu: Float, hull: Mask, seed: tuple[int, int, int], step: float) -> float:
     """Distance from the seed to where the tissue becomes lung, or from lung to the nearest tissue."""
     dense = (hu > -500.0) & hull
     z, y, x = np.ogrid[: hu.shape[0], : hu.shape[1], : hu.shape[2]]
@@ -193,7 +202,7 @@ def _to_native(
 
 
 def _box_around(
-    place: Float, reach: float, spacing: tuple[float, float, float], shape: tuple[int, ...]
+    place: Point, reach: float, spacing: Triple, shape: tuple[int, ...]
 ) -> tuple[slice, slice, slice]:
     ends = []
     for at, step, size in zip(place, spacing, shape, strict=True):
@@ -207,8 +216,8 @@ def _touches_frame(mask: Mask) -> bool:
     return any(bool(mask.take(end, axis=axis).any()) for axis in range(3) for end in (0, -1))
 
 
-def _gap_to(inside: Mask, place: Float, spacing: tuple[float, float, float]) -> float:
-    """mm from an upright index to the nearest lung voxel within 15 mm; infinite beyond."""
+def _gap_to(inside: Mask, place: Point, spacing: Triple) -> float:
+    """Distance in mm from an upright index to the nearest lung voxel within 15 mm; infinite beyond."""
     box = _box_around(place, 15.0, spacing, inside.shape)
     found = np.argwhere(inside[box])
     if found.size == 0:

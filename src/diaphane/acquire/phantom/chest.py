@@ -51,6 +51,23 @@ class Build:
 
 
 @dataclass(frozen=True)
+class _Plane:
+    """An axial slice while it is painted: density, columns, rows, height, edge, person."""
+
+    hu: Field
+    x: Field
+    y: Field
+    z: float
+    edge: float
+    build: Build
+
+    @property
+    def parts(self) -> tuple[Field, Field, Field, float, float]:
+        """Density, columns, rows, height, edge."""
+        return self.hu, self.x, self.y, self.z, self.edge
+
+
+@dataclass(frozen=True)
 class Slice:
     """One axial slice: density in HU, and signed distances of right and left lung in mm."""
 
@@ -74,7 +91,8 @@ def axial_slice(x: Field, y: Field, z: float, build: Build, edge: float) -> Slic
     wide = max(a, 100.0 * build.scale + 0.4 * max(0.0, z - 150.0))
     skin = ellipse(x, y - 6.0, wide + 26.0 + build.fat, max(b, 84.0) + 26.0 + build.fat, 0.4)
     hu = np.full(pleura.shape, AIR, dtype=np.float32)
-    _table(hu, x, y, build, edge)
+    plane = _Plane(hu, x, y, z, edge, build)
+    _table(plane)
     paint(hu, skin, MUSCLE - 20.0, edge)
     paint(hu, skin + 2.0, FAT, edge)
     wall = ellipse(x, y - 4.0, wide + 24.0, max(b, 66.0) + 22.0, 0.3)
@@ -89,27 +107,28 @@ def axial_slice(x: Field, y: Field, z: float, build: Build, edge: float) -> Slic
     wavy = 1.5 * np.sin(0.05 * x + 0.02 * z) + 1.5 * np.sin(0.06 * y)
     paint(hu, np.abs(wall + 11.0 + wavy) - 1.4, FAT + 20.0, edge)
     paint(hu, np.abs(pleura - 3.0) - 1.2, FAT + 30.0, edge)
-    _shoulder_blade(hu, x, y, z, skin, build, edge)
-    _ribs(hu, x, y, z, pleura, build, edge)
+    _shoulder_blade(plane, skin)
+    _ribs(plane, pleura)
     centre = _mediastinum(x, y, z, build)
     right_floor, left_floor = _floor(x, y, z, build)
     right = without(np.maximum(pleura, x + 6.0), centre)
     left = without(np.maximum(pleura, -x - 2.0), centre)
-    _abdomen(hu, x, y, z, pleura, (right_floor, left_floor), build, edge)
+    _abdomen(plane, pleura, (right_floor, left_floor))
     right, left = without(right, right_floor), without(left, left_floor)
     paint(hu, np.maximum(pleura, centre), FAT + 15.0, edge)
-    _organs(hu, x, y, z, build, edge)
-    _spine(hu, x, y, z, build, edge)
-    _sternum(hu, x, y, z, b, build, edge)
+    _organs(plane)
+    _spine(plane)
+    _sternum(plane, b)
     parenchyma = np.float32(LUNG) + np.float32(0.35) * y
     for lung in (right, left):
         paint(hu, lung, parenchyma, edge)
-    _fissures(hu, x, y, z, right, left, edge)
+    _fissures(plane, right, left)
     return Slice(hu, right, left)
 
 
-def _table(hu: Field, x: Field, y: Field, build: Build, edge: float) -> None:
-    top = 128.0 + build.fat + 0.0009 * -(x * x) + 12.0
+def _table(plane: _Plane) -> None:
+    hu, x, y, _, edge = plane.parts
+    top = 128.0 + plane.build.fat + 0.0009 * -(x * x) + 12.0
     paint(hu, np.abs(y - top) - 1.2 + 0.0 * x, -250.0, edge)
     paint(hu, np.abs(y - top - 9.0) - 7.0 + 0.0 * x, -930.0, edge)
 
@@ -173,14 +192,15 @@ def _hila(x: Field, y: Field, z: float) -> Field:
     return found
 
 
-def _organs(hu: Field, x: Field, y: Field, z: float, build: Build, edge: float) -> None:
+def _organs(plane: _Plane) -> None:
     """Heart, great vessels and gullet in the fat of the mediastinum."""
-    heart = _heart(x, y, z, build)
+    hu, x, y, z, edge = plane.parts
+    heart = _heart(x, y, z, plane.build)
     if float(heart.min()) < 0.0:
         paint(hu, heart, BLOOD - 4.0, edge)
         groove = np.abs(x - 4.0 - 0.3 * y) - 1.5 + 0.02 * (y + 24.0)
         paint(hu, np.maximum(heart + 3.0, groove), FAT + 40.0, edge)
-    paint(hu, _aorta(x, y, z, build), BLOOD, edge)
+    paint(hu, _aorta(x, y, z, plane.build), BLOOD, edge)
     if z > 100.0:
         paint(hu, disc(x + 30.0 - 0.03 * (z - 100.0), y + 12.0, 8.5), BLOOD, edge)
     if 118.0 < z < 162.0:
@@ -198,36 +218,27 @@ def _organs(hu: Field, x: Field, y: Field, z: float, build: Build, edge: float) 
     paint(hu, ellipse(x - 6.0, y - 34.0, 8.0, 5.5), MUSCLE - 15.0, edge)
 
 
-def _abdomen(
-    hu: Field,
-    x: Field,
-    y: Field,
-    z: float,
-    pleura: Field,
-    floors: tuple[Field, Field],
-    build: Build,
-    edge: float,
-) -> None:
+def _abdomen(plane: _Plane, pleura: Field, floors: tuple[Field, Field]) -> None:
     """Liver, stomach with its bubble, spleen, below the domes."""
+    hu, x, y, z, edge = plane.parts
     below = np.maximum(pleura, np.minimum(floors[0], floors[1]))
     paint(hu, below, 58.0, edge)
-    if z > max(build.dome) + 12.0:
+    if z > max(plane.build.dome) + 12.0:
         return
     stomach = ellipse(x - 62.0, y + 24.0, 42.0, 36.0)
-    deep = np.maximum(stomach, np.float32(z - build.dome[1] + 10.0))
+    deep = np.maximum(stomach, np.float32(z - plane.build.dome[1] + 10.0))
     paint(hu, np.maximum(deep, floors[1] + 6.0), 15.0, edge)
     paint(hu, np.maximum(np.maximum(deep + 4.0, floors[1] + 9.0), y + 28.0), AIR, edge)
     spleen = ellipse(x - 92.0, y - 34.0, 26.0, 40.0)
     paint(hu, np.maximum(np.maximum(spleen, np.float32(z + 22.0)), floors[1] + 6.0), 48.0, edge)
 
 
-def _ribs(
-    hu: Field, x: Field, y: Field, z: float, pleura: Field, build: Build, edge: float
-) -> None:
+def _ribs(plane: _Plane, pleura: Field) -> None:
     """Twelve pairs that fall from the spine to the front, cartilage near the sternum."""
+    hu, x, y, z, edge = plane.parts
     turn = np.arctan2(np.abs(x), y - 2.0) / np.float32(np.pi)  # 0 at the spine, 1 in front
     fall = np.float32(95.0) * np.sin(np.clip(turn, 0.0, 0.85) * np.float32(np.pi / 1.7)) ** 2
-    level = np.float32(z + build.ribs) + fall
+    level = np.float32(z + plane.build.ribs) + fall
     off = level - np.float32(_PITCH) * np.round(level / np.float32(_PITCH))
     out = pleura - 7.5
     rib = np.hypot(out * 1.35, off * 0.85) - 6.2
@@ -238,9 +249,10 @@ def _ribs(
     paint(hu, np.where(cartilage, rib, 1e3).astype(np.float32), 95.0, edge)
 
 
-def _spine(hu: Field, x: Field, y: Field, z: float, build: Build, edge: float) -> None:
+def _spine(plane: _Plane) -> None:
     """Vertebral body or disc, arch, spinous and transverse processes, cord."""
-    phase = ((z + build.ribs) / _PITCH) % 1.0
+    hu, x, y, z, edge = plane.parts
+    phase = ((z + plane.build.ribs) / _PITCH) % 1.0
     cy = y - _SPINE_Y - 4.0
     body = ellipse(x, cy, 18.5, 14.5, 0.45)
     if phase > 0.8:
@@ -259,27 +271,26 @@ def _spine(hu: Field, x: Field, y: Field, z: float, build: Build, edge: float) -
         paint(hu, spine + 1.8, 220.0, edge)
     if 0.25 < phase < 0.6:
         for side in (-1.0, 1.0):
-            wing = ellipse(x - side * 24.0, cy - 22.0 - 0.25 * np.abs(x), 16.0, 4.6)
+            swept = np.asarray(cy - 22.0 - 0.25 * np.abs(x), dtype=np.float32)
+            wing = ellipse(x - side * 24.0, swept, 16.0, 4.6)
             paint(hu, wing, 430.0, edge)
             paint(hu, wing + 1.8, 220.0, edge)
 
 
-def _sternum(
-    hu: Field, x: Field, y: Field, z: float, depth: float, build: Build, edge: float
-) -> None:
+def _sternum(plane: _Plane, depth: float) -> None:
+    hu, x, y, z, edge = plane.parts
     if z < 70.0:
         return
     plate = ellipse(x, y + depth + 6.0, 17.0 + 0.06 * max(0.0, z - 180.0), 6.0, 0.65)
     paint(hu, plate, 420.0, edge)
-    paint(hu, plate + 1.8, 150.0 + build.fat, edge)
+    paint(hu, plate + 1.8, 150.0 + plane.build.fat, edge)
 
 
-def _shoulder_blade(
-    hu: Field, x: Field, y: Field, z: float, skin: Field, build: Build, edge: float
-) -> None:
+def _shoulder_blade(plane: _Plane, skin: Field) -> None:
+    hu, x, y, z, edge = plane.parts
     if z < 110.0:
         return
-    a, b = cage(160.0, build)
+    a, b = cage(160.0, plane.build)
     sheet = np.abs(ellipse(x, y - 2.0, a + 21.0, b + 17.0, 0.25)) - 2.4
     turn = np.degrees(np.arctan2(np.abs(x), y))
     part = np.maximum(sheet, (np.abs(turn - 52.0) - 16.0) * 1.6)
@@ -287,12 +298,11 @@ def _shoulder_blade(
     paint(hu, part.astype(np.float32), 520.0, edge)
 
 
-def _fissures(
-    hu: Field, x: Field, y: Field, z: float, right: Field, left: Field, edge: float
-) -> None:
+def _fissures(plane: _Plane, right: Field, left: Field) -> None:
     """The oblique fissures, as lines a little denser than the lung."""
+    hu, x, y, z, edge = plane.parts
     bend = np.float32(0.0022) * (np.abs(x) - 60.0) ** 2
-    plane = (np.float32(z - 95.0) - np.float32(1.15) * y - bend) * np.float32(0.6)
+    level = (np.float32(z - 95.0) - np.float32(1.15) * y - bend) * np.float32(0.6)
     for lung in (right, left):
-        sheet = np.maximum(np.abs(plane) - 0.5, lung + 1.0)
+        sheet = np.maximum(np.abs(level) - 0.5, lung + 1.0)
         hu += share(sheet.astype(np.float32), max(edge, 1.0)) * np.float32(90.0)

@@ -109,6 +109,9 @@ def chest_phantom(
     UsageError
         When a nodule is not 2 to 40 mm, or finds no place.
     """
+    for diameter, _ in nodules or ():
+        if not 2.0 <= diameter <= 40.0:
+            raise UsageError(f"A nodule of {diameter} mm cannot be planted (2 to 40 mm).")
     random = np.random.default_rng(seed)
     build = Build.of(random)
     canvas = _paint_chest(build, spacing, shape)
@@ -223,11 +226,8 @@ def _plant(
     random: np.random.Generator,
 ) -> list[Nodule]:
     planted: list[Nodule] = []
-    deep = np.argwhere(canvas.depth[::2, ::4, ::4] < 1.0) * (2, 4, 4)
     for diameter, kind in wanted:
-        if not 2.0 <= diameter <= 40.0:
-            raise UsageError(f"A nodule of {diameter} mm cannot be planted (2 to 40 mm).")
-        place = _place(canvas, trees, planted, (diameter, kind), deep, random)
+        place = _place(canvas, trees, planted, (diameter, kind), random)
         nodule = Nodule(
             (float(place[0]), float(place[1]), float(place[2])),
             diameter,
@@ -245,7 +245,6 @@ def _place(
     trees: list[Segment],
     planted: list[Nodule],
     wanted: tuple[float, Kind],
-    deep: NDArray[np.int_],
     random: np.random.Generator,
 ) -> Vector:
     """A point whose distance to pleura, vessels and other nodules suits the kind."""
@@ -255,6 +254,7 @@ def _place(
     sizes = np.array([max(s.radii) for s in trees])
     thin = np.flatnonzero((sizes > 0.5) & (sizes < max(0.8, 0.45 * radius)))
     levels = canvas.axes[0]
+    deep = np.argwhere(canvas.depth[::2, ::4, ::4] < 1.0) * (2, 4, 4)
     for _ in range(6000):
         if kind == "vascular":
             k = int(random.choice(thin))

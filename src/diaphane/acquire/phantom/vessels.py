@@ -36,6 +36,7 @@ def grow_tree(
     radius: float,
     depth: Depth,
     random: np.random.Generator,
+    *,
     thinnest: float = _THINNEST,
 ) -> list[Segment]:
     """Grow one tree.
