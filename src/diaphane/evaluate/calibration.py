@@ -71,8 +71,7 @@ def _platt(x: Floats, y: NDArray[Any]) -> tuple[float, float]:
         return value, np.array([(gap * z).mean(), gap.mean()])
 
     start = np.array([1.0, np.log((positive + 1) / (negative + 1))])
-    least = _LEAST_SLOPE * spread
-    bounds = [(least, None), (None, None)]
+    bounds = [(_LEAST_SLOPE, None), (None, None)]
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=_EXACT)
     slope = float(found.x[0]) / spread
     return slope, float(found.x[1]) - slope * centre

@@ -75,6 +75,7 @@ def logistic_slope(truth: NDArray[Any], logit: Floats, weights: Floats) -> Float
     """
     y = (truth != 0).astype(np.float64)
     slope, offset = np.ones(len(weights)), np.zeros(len(weights))
+    step = np.zeros(len(weights))
     for _ in range(25):
         p = 0.5 * (1.0 + np.tanh(0.5 * (slope[:, None] * logit + offset[:, None])))
         gap = weights * (y - p)
@@ -89,9 +90,18 @@ def logistic_slope(truth: NDArray[Any], logit: Floats, weights: Floats) -> Float
         offset += np.clip((a * v - b * u) / safe, -4.0, 4.0)
         if float(np.abs(step).max(initial=0.0)) < 1e-9:
             break
-    positive = weights @ y
-    defined = (positive > 0) & (positive < weights.sum(axis=1)) & (np.abs(slope) < 40)
-    return np.where(defined, slope, np.nan)
+    settled = np.abs(step) < 1e-3
+    return np.where(settled & ~_separable(y, logit, weights), slope, np.nan)
+
+
+def _separable(y: Floats, logit: Floats, weights: Floats) -> NDArray[np.bool_]:
+    """Whether one cut parts the drawn cases of both classes, or one class was not drawn."""
+    drawn = weights > 0
+    low_of_1 = np.where(drawn & (y == 1), logit, np.inf).min(axis=1)
+    high_of_1 = np.where(drawn & (y == 1), logit, -np.inf).max(axis=1)
+    low_of_0 = np.where(drawn & (y == 0), logit, np.inf).min(axis=1)
+    high_of_0 = np.where(drawn & (y == 0), logit, -np.inf).max(axis=1)
+    return np.asarray((low_of_1 >= high_of_0) | (high_of_1 <= low_of_0), dtype=np.bool_)
 
 
 def _ascending(score: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
