@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from diaphane.core.case import Identity
 from diaphane.core.finding import Analysis
-from diaphane.report.document import findings_document
+from diaphane.report.document import findings_text
 from diaphane.report.language import Language
 from diaphane.report.masks import write_masks
 from diaphane.report.page import render
@@ -54,17 +53,14 @@ def write_analysis(
     room.mkdir(parents=True, exist_ok=True)
     written = []
 
-    def text(name: str, content: str) -> None:
+    def put(name: str, content: str) -> None:
         (room / name).write_text(content, encoding="utf-8", newline="\n")
         written.append(room / name)
 
-    document = findings_document(analysis)
-    text(
-        "findings.json", json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-    )
+    put("findings.json", findings_text(analysis))
     view = study_view(analysis, language, identity)
-    text("report.html", render("analysis.html.j2", language, {"study": view}))
-    text("report.txt", summary_text(analysis, language, identity))
+    put("report.html", render("analysis.html.j2", language, {"study": view}))
+    put("report.txt", summary_text(analysis, language, identity))
     write_masks(analysis, room / "masks.nii.gz")
     written.append(room / "masks.nii.gz")
     if write_segmentation(analysis, room / "seg.dcm"):

@@ -80,8 +80,9 @@ def verdict(assessment: Assessment, lang: Language) -> dict[str, Any]:
     shown: dict[str, Any] = {"probability": None, "bars": "", "gauge": "", "set": "", "reasons": []}
     if not probability:
         known = [r for r in assessment.reasons if r != "no_classifier"]
-        head = "Outside what this model has seen" if known else "No probability"
-        shown["headline"] = lang.text(head)
+        shown["headline"] = (
+            lang.text("Outside what this model has seen") if known else lang.text("No probability")
+        )
         shown["reasons"] = [lang.say("reason", code) for code in assessment.reasons]
         return shown
     names = {name: class_words(name, meaning, lang) for name in probability}
@@ -117,7 +118,7 @@ def verdict(assessment: Assessment, lang: Language) -> dict[str, Any]:
         shown["set_label"] = lang.text("Prediction set (%(level)s)", level=level)
         shown["set"] = members
         shown["undecided"] = len(members) > 1
-    if meaning and meaning in ("lidc_suspicion", "lidc_suspicious", "rated_suspicious"):
+    if meaning == "lidc_suspicion":
         shown["caution"] = lang.text(
             "How often radiologists rate nodules like this one 4 or 5: not a probability of cancer."
         )
@@ -128,16 +129,23 @@ def verdict(assessment: Assessment, lang: Language) -> dict[str, Any]:
 
 def rule_view(rule: RuleResult, lang: Language) -> dict[str, Any]:
     """A rule's box: what it is given, what it says, what it cannot know."""
-    inputs = []
+    inputs, advice = [], []
     for name, value in rule.inputs.items():
-        words = lang.say("input", value) if isinstance(value, str) else lang.significant(value)
-        inputs.append((lang.say("input", name), words))
+        label = lang.say("input", name)
+        if isinstance(value, str) and lang.knows("advice", value):
+            advice.append((label, lang.say("advice", value)))
+        else:
+            words = lang.say("value", value) if isinstance(value, str) else lang.significant(value)
+            inputs.append((label, words))
+    if len({words for _, words in advice}) == 1 and len(advice) > 1:
+        advice = [("", advice[0][1])]
     return {
         "name": lang.say("rule", rule.rule),
         "source": rule.source,
         "version": rule.version,
         "inputs": inputs,
         "outcome": lang.say("outcome", rule.outcome),
+        "advice": advice,
         "unknown": [lang.say("unknown", code) for code in rule.unknown],
         "agrees": rule.agrees,
     }
@@ -164,7 +172,8 @@ def card(
     layer = None if finding.evidence is None else Layer.of(finding.evidence)
     centre = [float(finding.location.key_slice), *finding.location.centre_index[1:]]
     names = planes(geometry)
-    key = cut(geometry, names[0], centre, pixels=WHOLE_IMAGE_PIXELS)
+    box = pictures.body_box(analysis.volume, values)
+    key = cut(geometry, names[0], centre, box=box, pixels=WHOLE_IMAGE_PIXELS)
     extent = _extent(finding, geometry.spacing)
     zooms = []
     if not whole_image:
@@ -197,7 +206,7 @@ def card(
         "size": size_words(finding, lang),
         "facts": _facts(finding, analysis, lang),
         "verdict": verdict(finding.assessment, lang),
-        "notes": [lang.say("note", code) for code in finding.notes],
+        "notes": [lang.say("note", code) for code in finding.notes if code != "rule_disagrees"],
         "picture": pictures.paint(key, values, ranges, mask=mask, frame=frame, evidence=colours),
         "zooms": zooms,
         "windows": list(ranges),

@@ -71,6 +71,27 @@ def findings_document(analysis: Analysis) -> dict[str, Any]:
     }
 
 
+def findings_text(analysis: Analysis) -> str:
+    """findings.json as text: indented, with every list of plain values on one line."""
+    return _laid_out(findings_document(analysis)) + "\n"
+
+
+def _laid_out(value: Any, depth: int = 0) -> str:
+    inner, outer = "  " * (depth + 1), "  " * depth
+    nested = (dict, list)
+    if isinstance(value, dict) and value:
+        rows = [f"{inner}{_json(k)}: {_laid_out(v, depth + 1)}" for k, v in value.items()]
+        return "{\n" + ",\n".join(rows) + f"\n{outer}}}"
+    if isinstance(value, list) and any(isinstance(part, nested) for part in value):
+        rows = [f"{inner}{_laid_out(part, depth + 1)}" for part in value]
+        return "[\n" + ",\n".join(rows) + f"\n{outer}]"
+    return _json(value)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
 def plain(value: Any) -> Any:
     """Any parameters as JSON values: numpy unpacked, tuples as lists, NaN as null."""
     if isinstance(value, Mapping):

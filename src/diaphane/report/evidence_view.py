@@ -222,10 +222,10 @@ def reach(evidence: Evidence, lang: Language) -> str:
     scale, unit = (evidence.pixel_mm, "mm") if evidence.pixel_mm else (1.0, "px")
     if seen is None:
         wide = f"{lang.significant(cell * scale, 2)} {unit}"
-        return grid + lang.text(" ") + lang.text("A cell is %(cell)s wide.", cell=wide)
+        return grid + lang.gap + lang.text("A cell is %(cell)s wide.", cell=wide)
     return (
         grid
-        + lang.text(" ")
+        + lang.gap
         + lang.text(
             "A cell is %(cell)s wide and sees %(seen)s around it.",
             cell=f"{lang.significant(cell * scale, 2)} {unit}",

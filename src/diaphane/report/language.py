@@ -48,6 +48,7 @@ class Language:
                 self.translations = gettext.GNUTranslations(catalogue)
         self.separator = "" if code == "zh" else ", "
         self.full_stop = "。" if code == "zh" else ". "
+        self.gap = "" if code == "zh" else " "
 
     def text(self, message: str, **values: Any) -> str:
         """The message in this language, with ``%(name)s`` filled in."""

@@ -41,6 +41,7 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "organ.lung": mark("lung"),
         "side.right": mark("right lung"),
         "side.left": mark("left lung"),
+        "side.unknown": mark("lung"),
         "third.upper": mark("upper third"),
         "third.middle": mark("middle third"),
         "third.lower": mark("lower third"),
@@ -55,6 +56,7 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "plane.coronal": mark("Coronal"),
         "plane.sagittal": mark("Sagittal"),
         "plane.image": mark("Image"),
+        "finding.point": mark("Point of the reader"),
         "structure.right_lung": mark("right lung"),
         "structure.left_lung": mark("left lung"),
         "structure.airways": mark("airways"),
@@ -89,10 +91,26 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "reason.unknown_spacing": mark("The image does not state its size in millimetres."),
         # Classes.
         "meaning.lidc_suspicion": mark("rated suspicious by radiologists (LIDC 4 or 5)"),
-        "meaning.lidc_suspicious": mark("rated suspicious by radiologists (LIDC 4 or 5)"),
-        "meaning.rated_suspicious": mark("rated suspicious by radiologists (LIDC 4 or 5)"),
         "class.lidc_suspicion.malignant": mark("rated suspicious"),
         "class.lidc_suspicion.benign": mark("rated unsuspicious"),
+        "task.binary": mark("two classes"),
+        "task.multiclass": mark("several classes"),
+        "task.multilabel": mark("several labels"),
+        "task.segmentation": mark("segmentation"),
+        "split.train": mark("training"),
+        "split.val": mark("validation"),
+        "split.test": mark("test"),
+        "split.all": mark("all"),
+        "split.calibration": mark("calibration"),
+        "setting.seed": mark("Seed"),
+        "setting.rounds": mark("Bootstrap rounds"),
+        "setting.level": mark("Level"),
+        "setting.threshold": mark("Threshold"),
+        "setting.positive": mark("Positive class"),
+        "setting.split_from": mark("Split given by"),
+        "setting.include_seen": mark("Seen cases included"),
+        "setting.unlike_training": mark("Cases unlike training"),
+        "setting.refused": mark("Inputs refused"),
         # Warnings beside a finding.
         "note.thick_slices": mark(
             "Slices are thicker than 3 mm: size along the body and volume are uncertain."
@@ -106,21 +124,35 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
             "It touches the border of the image; part of it may be missing."
         ),
         "note.segmentation_uncertain": mark("Its outline is uncertain; check it on the images."),
+        "note.density_below_solid": mark(
+            "Its mean density is below that of solid tissue; it may be part-solid or ground-glass."
+        ),
+        "note.rule_disagrees": mark("Rule and model disagree: a reason to look again."),
         "note.pixels": mark("The image does not state its spacing: sizes are in pixels."),
         # Notes and limits of the study.
-        "study.series_taken": mark("Series %(number)s was taken."),
+        "study.refused_series": mark("%(count)s further series could not be read."),
+        "study.assumed_hu": mark(
+            "The file states no unit; its values were taken for Hounsfield units."
+        ),
+        "study.no_classifier": mark(
+            "The model bundle “%(name)s” is not installed: nothing is rated."
+        ),
+        "study.more_candidates": mark("%(rest)s further candidates are not shown."),
+        "study.sensitivity_unknown": mark(
+            "How many nodules the search finds has not been measured for this version."
+        ),
+        "study.sensitivity": mark(
+            "Measured (%(set)s, %(size)s mm): the search proposes %(value)s of the nodules "
+            "(%(low)s to %(high)s; n = %(n)s), with %(false_per_scan)s others a scan."
+        ),
         "study.thick_slices": mark(
             "Slices are %(spacing)s mm apart: small nodules can be missed, and sizes are uncertain."
         ),
-        "study.no_findings": mark("No candidate of 4 mm or more was proposed."),
+        "study.no_candidate": mark("No candidate of %(min_diameter_mm)s mm or more was proposed."),
         "study.incomplete_lungs": mark("The lungs are not wholly inside the images."),
         "study.contrast": mark("Contrast medium may raise measured densities."),
         "limit.not_a_device": mark(
             "This is research software, not a medical device; it must not guide care."
-        ),
-        "limit.sensitivity": mark(
-            "Measured on phantoms, the search proposes %(sensitivity)s of nodules at "
-            "%(false_positives)s false ones a scan."
         ),
         "limit.not_normal": mark(
             "That nothing was proposed does not mean that the lungs are normal."
@@ -138,34 +170,51 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
             "Slices thicker than 3 mm lower the sensitivity for small nodules."
         ),
         "limit.unknown_hu": mark(
-            "The training images do not state Hounsfield units; a fixed window is assumed."
+            "The training images do not state Hounsfield units; black to white is taken as "
+            "%(low)s to %(high)s HU."
+        ),
+        "limit.largest": mark(
+            "No training nodule exceeds %(value)s mm; larger lesions are measured but not rated."
+        ),
+        "limit.given_context": mark(
+            "Evidence is the contribution to this model's score, given the rest of the study."
         ),
         # Rules.
-        "rule.fleischner_2017": mark("Fleischner Society 2017, solid nodules"),
         "rule.fleischner_2017_solid": mark("Fleischner Society 2017, solid nodules"),
-        "rule.fleischner2017": mark("Fleischner Society 2017, solid nodules"),
-        "outcome.no_follow_up": mark("no routine follow-up in people at low risk"),
-        "outcome.no_routine_follow_up": mark(
-            "no routine follow-up at low risk; CT at 12 months is optional at high risk"
-        ),
-        "outcome.ct_6_12_months": mark("CT at 6 to 12 months"),
-        "outcome.ct_3_6_months": mark("CT at 3 to 6 months"),
-        "outcome.ct_3_months_pet_or_biopsy": mark(
-            "consider CT at 3 months, PET/CT or tissue sampling"
-        ),
+        "outcome.single_under_6": mark("single solid nodule under 6 mm"),
+        "outcome.single_6_to_8": mark("single solid nodule of 6 to 8 mm"),
+        "outcome.single_over_8": mark("single solid nodule over 8 mm"),
+        "outcome.multiple_under_6": mark("several solid nodules, this one under 6 mm"),
+        "outcome.multiple_6_to_8": mark("several solid nodules, this one of 6 to 8 mm"),
+        "outcome.multiple_over_8": mark("several solid nodules, this one over 8 mm"),
+        "outcome.mass": mark("larger than 30 mm: a mass, outside this rule; it needs work-up"),
+        "outcome.not_solid": mark("not solid by its density: outside this rule"),
         "outcome.not_applicable": mark("the rule does not apply to this finding"),
-        "outcome.mass": mark("larger than 30 mm: a mass, outside this rule; needs work-up"),
-        "input.mean_diameter": mark("mean diameter"),
+        "advice.no_routine_follow_up": mark("no routine follow-up"),
+        "advice.optional_ct_12_months": mark("CT at 12 months is optional"),
+        "advice.ct_6_12_then_consider_18_24": mark(
+            "CT at 6 to 12 months, then consider CT at 18 to 24 months"
+        ),
+        "advice.ct_6_12_then_18_24": mark("CT at 6 to 12 months, then at 18 to 24 months"),
+        "advice.consider_ct_3_pet_or_tissue": mark(
+            "consider CT at 3 months, PET/CT, or tissue sampling"
+        ),
+        "advice.ct_3_6_then_consider_18_24": mark(
+            "CT at 3 to 6 months, then consider CT at 18 to 24 months"
+        ),
+        "advice.ct_3_6_then_18_24": mark("CT at 3 to 6 months, then at 18 to 24 months"),
+        "input.low_risk": mark("At low risk"),
+        "input.high_risk": mark("At high risk"),
         "input.mean_diameter_mm": mark("mean diameter (mm)"),
-        "input.volume": mark("volume"),
-        "input.volume_mm3": mark("volume (mm³)"),
-        "input.count": mark("number of nodules"),
-        "input.number": mark("number"),
+        "input.density_hu": mark("mean density (HU)"),
         "input.nodules": mark("number of nodules"),
-        "input.type": mark("type"),
-        "input.solid": mark("solid"),
-        "input.single": mark("single"),
-        "input.multiple": mark("multiple"),
+        "input.size": mark("size"),
+        "input.number": mark("number"),
+        "value.single": mark("single"),
+        "value.multiple": mark("several"),
+        "value.under_6": mark("under 6 mm"),
+        "value.6_to_8": mark("6 to 8 mm"),
+        "value.over_8": mark("over 8 mm"),
         "unknown.age": mark("age"),
         "unknown.known_cancer": mark("known cancer"),
         "unknown.immune_state": mark("immune state"),
@@ -179,42 +228,30 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "series.preferred": mark("preferred by the rule"),
         "series.only": mark("the only series that fits"),
         "series.asked_for": mark("asked for by the user"),
-        "series.requested": mark("asked for by the user"),
         "series.not_requested": mark("another series was asked for"),
         "series.wrong_modality": mark("another modality"),
-        "series.modality": mark("another modality"),
-        "series.localizer": mark("a localiser"),
         "series.localiser": mark("a localiser"),
-        "series.not_axial": mark("not axial"),
-        "series.too_few_slices": mark("too few images"),
-        "series.few_slices": mark("too few images"),
-        "series.thicker_slices": mark("thicker slices"),
-        "series.thick_slices": mark("thicker slices"),
-        "series.soft_kernel": mark("soft kernel"),
-        "series.sharp_kernel": mark("sharp kernel"),
-        "series.lung_kernel": mark("lung kernel"),
-        "series.kernel": mark("kernel less fit for lungs"),
-        "series.kernel_preferred": mark("kernel fit for lungs"),
-        "series.thinner_slices": mark("thinner slices"),
-        "series.more_slices": mark("more images"),
-        "series.less_preferred": mark("another series is preferred"),
-        "series.unreadable": mark("cannot be read"),
         "series.derived": mark("derived from other images"),
+        "series.not_axial": mark("not axial"),
+        "series.spacing_unknown": mark("its spacing is not known"),
+        "series.too_few_slices": mark("too few images"),
+        "series.slices_too_thick": mark("its slices are too thick"),
+        "series.coverage_too_small": mark("covers too little of the body"),
+        "series.less_coverage": mark("covers less of the body"),
+        "series.thicker_slices": mark("thicker slices"),
+        "series.fewer_slices": mark("fewer images"),
+        "series.kernel": mark("a kernel less fit for lungs"),
+        "series.unreadable": mark("cannot be read"),
         # Stages of the work.
-        "stage.read": mark("reading"),
         "stage.choose": mark("choosing the series"),
+        "stage.read": mark("reading"),
         "stage.lungs": mark("lungs and airways"),
-        "stage.segment_lungs": mark("lungs and airways"),
         "stage.candidates": mark("proposing candidates"),
-        "stage.propose": mark("proposing candidates"),
-        "stage.nodules": mark("outlining nodules"),
-        "stage.segment": mark("outlining nodules"),
-        "stage.segment_nodules": mark("outlining nodules"),
-        "stage.measure": mark("measuring"),
-        "stage.classify": mark("classifying"),
+        "stage.segment": mark("outlining"),
         "stage.prepare": mark("preparing"),
+        "stage.classify": mark("running the model"),
         "stage.predict": mark("running the model"),
-        "stage.model": mark("running the model"),
+        "stage.measure": mark("measuring"),
         "stage.rules": mark("expert rules"),
         "stage.report": mark("writing the report"),
         # Concepts (names of diaphane.measure).

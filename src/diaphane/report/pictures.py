@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from diaphane.core.thumbnail import data_uri
 from diaphane.core.volume import Volume
-from diaphane.report.sheets import Sheet
+from diaphane.report.sheets import Box, Sheet
 
 Floats = NDArray[np.float32]
 
@@ -91,6 +91,27 @@ def levels(volume: Volume, values: NDArray[Any]) -> dict[str, tuple[float, float
     return {"image": (float(low), float(high) if high > low else float(low) + 1.0)}
 
 
+def body_box(volume: Volume, values: NDArray[Any]) -> Box | None:
+    """Where a CT shows tissue, with a margin; ``None`` for other images.
+
+    Rows and columns count when tissue fills more than 4 per cent of them on a middle slice or
+    so, which leaves table and clothes out.
+    """
+    if volume.unit != "HU":
+        return None
+    tissue = (values[:: max(1, values.shape[0] // 12)] > -300).mean(axis=0)
+    low, high = [0], [values.shape[0] - 1]
+    for axis in (1, 0):
+        filled = np.flatnonzero(tissue.mean(axis=axis) > 0.06)
+        size = tissue.shape[1 - axis]
+        if filled.size < size // 4:
+            return None
+        margin = size // 40
+        low.append(max(0, int(filled[0]) - margin))
+        high.append(min(size - 1, int(filled[-1]) + margin))
+    return (low[0], low[1], low[2]), (high[0], high[1], high[2])
+
+
 def windows(values: Floats, ranges: dict[str, tuple[float, float]]) -> dict[str, str]:
     """Each window's picture."""
     return {name: jpeg(grey(values, low, high)) for name, (low, high) in ranges.items()}
@@ -98,19 +119,46 @@ def windows(values: Floats, ranges: dict[str, tuple[float, float]]) -> dict[str,
 
 def outlines(mask: Floats, *, level: float = 0.5) -> tuple[str, ...]:
     """Closed SVG paths around ``mask`` ``(h, w)`` at ``level``, in its pixels."""
-    from skimage.measure import approximate_polygon, find_contours
+    from skimage.measure import find_contours
 
     if mask.max(initial=0.0) <= level:
         return ()
     padded = np.pad(mask, 1)
     paths = []
     for contour in find_contours(padded, level):
-        line = approximate_polygon(contour, tolerance=0.25)
+        line = simplified(contour, 0.2)
         if len(line) > 3:
             # Pixel centres lie at + 0.5 in the picture; the padding adds 1.
             points = "L".join(f"{x - 0.5:.1f} {y - 0.5:.1f}" for y, x in line[:-1])
             paths.append(f"M{points}Z")
     return tuple(paths)
+
+
+def simplified(line: NDArray[Any], tolerance: float) -> NDArray[Any]:
+    """The line ``(n, 2)`` with points left out that lie within ``tolerance`` of what remains.
+
+    Source: Douglas and Peucker 1973. End points stay; a closed line keeps its farthest point.
+    """
+    keep = np.zeros(len(line), dtype=bool)
+    keep[[0, -1]] = True
+    open_parts = [(0, len(line) - 1)]
+    while open_parts:
+        start, stop = open_parts.pop()
+        if stop - start < 2:
+            continue
+        between = line[start + 1 : stop] - line[start]
+        chord = line[stop] - line[start]
+        length = float(np.hypot(*chord))
+        if length > 0:
+            gap = np.abs(between[:, 0] * chord[1] - between[:, 1] * chord[0]) / length
+        else:
+            gap = np.hypot(between[:, 0], between[:, 1])
+        farthest = int(gap.argmax())
+        if gap[farthest] > tolerance:
+            middle = start + 1 + farthest
+            keep[middle] = True
+            open_parts += [(start, middle), (middle, stop)]
+    return line[keep]
 
 
 def spread(cells: Floats, shape: tuple[int, int]) -> Floats:

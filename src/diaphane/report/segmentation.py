@@ -17,7 +17,7 @@ _MORPHOLOGY = ("49755003", "SCT", "Morphologically Abnormal Structure")
 _STRUCTURES: dict[str, tuple[tuple[str, str, str], tuple[str, str, str]]] = {
     "right_lung": (_ANATOMY, ("3341006", "SCT", "Right lung")),
     "left_lung": (_ANATOMY, ("44029006", "SCT", "Left lung")),
-    "airways": (_ANATOMY, ("44567001", "SCT", "Trachea")),
+    "airways": (_ANATOMY, ("89187006", "SCT", "Airway structure")),
 }
 _NODULE = (_MORPHOLOGY, ("27925004", "SCT", "Nodule"))
 _MASS = (_MORPHOLOGY, ("4147007", "SCT", "Mass"))
@@ -123,7 +123,7 @@ def _segmentation(
         )
     numbers = np.zeros(int(labels.max()) + 1, np.uint8 if len(values) < 256 else np.uint16)
     numbers[values] = np.arange(1, len(values) + 1)
-    return hd.seg.Segmentation(
+    written = hd.seg.Segmentation(
         source_images=sources,
         pixel_array=numbers[labels],
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
@@ -141,3 +141,8 @@ def _segmentation(
         content_description="Structures and findings outlined by diaphane",
         omit_empty_frames=True,
     )
+    # Some archives leave half a reference to the study behind; copied, it would be our error.
+    references = written.get("ReferencedStudySequence", ())
+    if any("ReferencedSOPClassUID" not in item for item in references):
+        del written.ReferencedStudySequence
+    return written

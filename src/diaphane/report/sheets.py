@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from diaphane.core.geometry import Geometry
 
+Box = tuple[tuple[int, int, int], tuple[int, int, int]]
+
 _LETTERS = (("L", "R"), ("P", "A"), ("S", "I"))
 _NAMES = {0: "sagittal", 1: "coronal", 2: "axial"}
 # Right of the picture: patient's Left (axial, coronal) or Posterior; down: Posterior or Inferior.
@@ -59,14 +61,47 @@ class Sheet:
         )
 
     def sample(self, array: NDArray[Any], *, outside: float = 0.0) -> NDArray[np.float32]:
-        """Values ``(height, width)`` of a native array ``(z, y, x)``, linear in between."""
-        return sample(array, self.coordinates(), outside)
+        """Values ``(height, width)`` of a native array ``(z, y, x)``, linear in between.
+
+        Sheets lie along the grid, so each axis is interpolated by itself.
+        """
+        rows = self.corner[:, None] + self.down[:, None] * np.arange(self.size[0])
+        columns = self.corner[:, None] + self.right[:, None] * np.arange(self.size[1])
+        axis_down, axis_right = (int(np.abs(step).argmax()) for step in (self.down, self.right))
+        depth = 3 - axis_down - axis_right
+        plane, inside = _along(array, np.array([self.corner[depth]]), depth)
+        if not inside[0]:
+            return np.full(self.size, outside, dtype=np.float32)
+        flat = plane.take(0, axis=depth)
+        first, second = (0, 1) if axis_down < axis_right else (1, 0)
+        flat, rows_in = _along(flat, rows[axis_down], first)
+        flat, columns_in = _along(flat, columns[axis_right], second)
+        turned = flat if first == 0 else flat.T
+        within = rows_in[:, None] & columns_in[None, :]
+        return np.where(within, turned, np.float32(outside)).astype(np.float32)
 
     def place(self, index: Sequence[float]) -> tuple[float, float]:
         """Where an index ``(z, y, x)`` falls: shares of width and height, 0 to 1."""
         steps = np.stack([self.down, self.right], axis=1)
         at = np.linalg.lstsq(steps, np.asarray(index) - self.corner, rcond=None)[0]
         return (float(at[1]) + 0.5) / self.size[1], (float(at[0]) + 0.5) / self.size[0]
+
+
+def _along(
+    array: NDArray[Any], at: NDArray[np.float64], axis: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Linear interpolation along one axis, and which places lie within the grid."""
+    last = array.shape[axis] - 1
+    inside = (at >= -0.5) & (at <= last + 0.5)
+    clipped = np.clip(at, 0, last)
+    low = np.floor(clipped).astype(int)
+    high = np.minimum(low + 1, last)
+    shape = [1] * array.ndim
+    shape[axis] = len(at)
+    share = (clipped - low).astype(np.float32).reshape(shape)
+    first = array.take(low, axis=axis).astype(np.float32)
+    second = array.take(high, axis=axis).astype(np.float32)
+    return first + (second - first) * share, inside
 
 
 def sample(
@@ -123,6 +158,7 @@ def cut(
     centre: Sequence[float],
     *,
     extent: float | None = None,
+    box: Box | None = None,
     pixels: int = 320,
 ) -> Sheet:
     """The sheet of that plane through ``centre`` ``(z, y, x)``.
@@ -133,7 +169,9 @@ def cut(
         One of :func:`planes`.
     extent:
         Side of a square picture around the centre in mm (pixels where spacing is unknown);
-        ``None`` shows the whole plane.
+        ``None`` shows the whole plane, or what of it lies in ``box``.
+    box:
+        Lowest and highest index ``(z, y, x)`` to show; only without ``extent``.
     pixels:
         Largest side of the picture; a whole plane is never blown up beyond its own pixels.
     """
@@ -160,11 +198,14 @@ def cut(
     shape = geometry.shape
     middle = np.asarray(centre, dtype=np.float64).copy()
     if extent is None:
-        wide, tall = shape[across] * steps[across], shape[down] * steps[down]
+        low, high = box or ((0, 0, 0), (shape[0] - 1, shape[1] - 1, shape[2] - 1))
+        wide = (high[across] - low[across] + 1) * steps[across]
+        tall = (high[down] - low[down] + 1) * steps[down]
         pixel = max(wide, tall) / min(
             pixels, math.ceil(max(wide, tall) / min(steps[across], steps[down]))
         )
-        middle[across], middle[down] = (shape[across] - 1) / 2, (shape[down] - 1) / 2
+        for axis in (across, down):
+            middle[axis] = (low[axis] + high[axis]) / 2
     else:
         wide = tall = extent
         pixel = extent / pixels

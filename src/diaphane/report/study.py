@@ -38,7 +38,8 @@ def study_view(analysis: Analysis, lang: Language, identity: Identity | None) ->
         "facts": study_facts(analysis, lang),
         "summary": summary_words(analysis, lang),
         "others": others_words(analysis, lang),
-        "notes": [lang.say("study", code, values_) for code, values_ in analysis.notes],
+        "notes": note_words(analysis, lang, search=not analysis.findings),
+        "search": note_words(analysis, lang, search=True) if analysis.findings else [],
         "overview": overview(analysis, values, shown),
         "cards": cards,
         "rows": [row_view(f, place, analysis, lang) for place, f in enumerate(shown, start=1)],
@@ -61,6 +62,44 @@ def study_view(analysis: Analysis, lang: Language, identity: Identity | None) ->
         "versions": list(analysis.versions.items()),
         "app": f"{analysis.app} {analysis.app_version}",
     }
+
+
+SAID_ELSEWHERE = frozenset({"no_candidate", "more_candidates"})
+
+
+def note_words(analysis: Analysis, lang: Language, *, search: bool) -> list[str]:
+    """Notes of the study; with ``search`` what the search was measured to find comes too.
+
+    Where something was found, that stands under the limits; where nothing was, beside the
+    result.
+    """
+    about_search = [note for note in analysis.notes if note[0].startswith("sensitivity")]
+    others = [
+        note
+        for note in analysis.notes
+        if note not in about_search and note[0] not in SAID_ELSEWHERE
+    ]
+    chosen = about_search if search and analysis.findings else others
+    if search and not analysis.findings:
+        chosen = others + about_search
+    return [lang.say("study", code, shares(values, lang)) for code, values in chosen]
+
+
+def shares(values: Mapping[str, Any], lang: Language) -> dict[str, Any]:
+    """Parameters with shares as per cent, ranges in words and sets by name."""
+    shown = dict(values)
+    for name in ("value", "low", "high"):
+        if isinstance(shown.get(name), float) and 0 <= shown[name] <= 1:
+            shown[name] = lang.percent(shown[name])
+    if isinstance(shown.get("size"), (list, tuple)):
+        shown["size"] = lang.text("%(low)s to %(high)s", **_ends(shown["size"], lang))
+    if isinstance(shown.get("set"), str):
+        shown["set"] = lang.say("set", shown["set"])
+    return shown
+
+
+def _ends(size: Any, lang: Language) -> dict[str, str]:
+    return {"low": lang.value(size[0]), "high": lang.value(size[-1])}
 
 
 def title_words(analysis: Analysis, lang: Language) -> str:

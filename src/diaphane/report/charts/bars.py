@@ -41,7 +41,7 @@ def waterfall(
     low, high = min(*ends, total.amount, 0.0), max(*ends, total.amount, 0.0)
     span = (high - low) or 1.0
     # The plot takes the middle: labels stand left of it, amounts right.
-    left, right, row = 42.0, 88.0, 26.0
+    left, right, row = 42.0, 88.0, 32.0
 
     def across(value: float) -> float:
         return left + 1.0 + (value - low) / span * (right - left - 2.0)
@@ -62,14 +62,14 @@ def waterfall(
             style = f"stroke:{svg.MUTED}"
             body.append(svg.tag("line", x1="0%", x2="100%", y1=y - 4, y2=y - 4, style=style))
         weight = "font-weight:600;" if last else ""
-        body.append(_label(step, y + row * 0.62, left, weight))
+        body.append(_label(step, y + 13, left, weight))
         body.append(
             svg.tag(
                 "rect",
                 x=f"{svg.number(a)}%",
                 width=f"{svg.number(max(b - a, 0.25))}%",
-                y=y + 4,
-                height=row - 10,
+                y=y + 5,
+                height=16,
                 rx=2,
                 style=f"fill:{colour}",
             )
@@ -77,12 +77,12 @@ def waterfall(
         if not last:
             x = f"{svg.number(across(end))}%"
             style = f"stroke:{svg.MUTED};stroke-width:1;stroke-dasharray:2 2"
-            body.append(svg.tag("line", x1=x, x2=x, y1=y + row - 6, y2=y + row + 6, style=style))
+            body.append(svg.tag("line", x1=x, x2=x, y1=y + 21, y2=y + row + 5, style=style))
         sign = "+" if step.amount >= 0 and not last else ""
         body.append(
-            svg.text(
+            svg.words(
                 "100%",
-                y + row * 0.62,
+                y + 18,
                 sign + number(step.amount, 2),
                 anchor="end",
                 style=f"fill:{svg.INK};font-variant-numeric:tabular-nums;{weight}",
@@ -95,15 +95,13 @@ def waterfall(
 
 
 def _label(step: Step, y: float, left: float, weight: str) -> str:
-    words = svg.tag(
-        "tspan",
-        svg.escape(step.label),
-        style=f"fill:{svg.INK};{weight}",
+    x = f"{left - 1.5}%"
+    look = f"fill:{svg.INK};{weight}"
+    if not step.detail:
+        return svg.words(x, y + 5, step.label, anchor="end", style=look, size=12.5)
+    return svg.words(x, y, step.label, anchor="end", style=look, size=12.5) + svg.words(
+        x, y + 13, step.detail, anchor="end", size=11
     )
-    if step.detail:
-        words += svg.tag("tspan", svg.escape(step.detail), dx=6)
-    look = f"fill:{svg.MUTED};font-size:12.5px"
-    return svg.tag("text", words, x=f"{left - 1}%", y=y, text_anchor="end", style=look)
 
 
 def bars(
@@ -131,7 +129,7 @@ def bars(
         colour = svg.ACCENT if strong is None or place == strong else svg.MUTED
         share = min(max(value / top, 0.0), 1.0)
         body.append(
-            svg.text(
+            svg.words(
                 f"{left - 1.5}%", y + 17, label, anchor="end", style=f"fill:{svg.INK}", size=12.5
             )
         )
@@ -146,7 +144,7 @@ def bars(
             )
         )
         body.append(
-            svg.text("100%", y + 17, words, anchor="end", style=f"fill:{svg.INK}", size=12.5)
+            svg.words("100%", y + 17, words, anchor="end", style=f"fill:{svg.INK}", size=12.5)
         )
     return svg.figure(
         "".join(body),
@@ -174,8 +172,8 @@ def gauge(
         body += svg.tag("line", x1=x, x2=x, y1=6, y2=16, style=style)
     look = f"fill:var(--card,#fff);stroke:{svg.ACCENT};stroke-width:3"
     body += svg.tag("circle", cx=f"{svg.number(min(max(at, 1.5), 98.5))}%", cy=11, r=7, style=look)
-    body += svg.text(0, 34, ends[0], size=11)
-    body += svg.text("100%", 34, ends[1], anchor="end", size=11)
+    body += svg.words(0, 34, ends[0], size=11)
+    body += svg.words("100%", 34, ends[1], anchor="end", size=11)
     return svg.figure(body, title=title, description=description, width=300, height=38, fluid=True)
 
 

@@ -76,22 +76,24 @@ def line_chart(
         body.append(
             svg.tag("line", x1=left, x2=left + wide, y1=y, y2=y, style=f"stroke:{svg.GRID}")
         )
-        body.append(svg.text(left - 7, y + 4, axes.number(value, digits), anchor="end", size=11))
+        body.append(svg.words(left - 7, y + 4, axes.number(value, digits), anchor="end", size=11))
     values, digits = svg.ticks(x_low, x_high)
     for value in values:
         x = at((value, y_low))[0]
         body.append(
-            svg.text(x, top + tall + 16, axes.number(value, digits), anchor="middle", size=11)
+            svg.words(x, top + tall + 16, axes.number(value, digits), anchor="middle", size=11)
         )
     frame = f"stroke:{svg.MUTED};stroke-width:1"
     body.append(svg.tag("line", x1=left, x2=left + wide, y1=top + tall, y2=top + tall, style=frame))
     body.append(
-        svg.text(left + wide / 2, axes.height - 5, axes.x, anchor="middle", style="font-weight:500")
+        svg.words(
+            left + wide / 2, axes.height - 5, axes.x, anchor="middle", style="font-weight:500"
+        )
     )
     if axes.y:
         body.append(
             f'<g transform="translate(13 {svg.number(top + tall / 2)}) rotate(-90)">'
-            + svg.text(0, 0, axes.y, anchor="middle", style="font-weight:500")
+            + svg.words(0, 0, axes.y, anchor="middle", style="font-weight:500")
             + "</g>"
         )
     colours = {}
@@ -116,7 +118,7 @@ def line_chart(
             look = f"stroke:{colours[line.name]};stroke-width:2.5"
             look += ";stroke-dasharray:4 3" if line.dashed else ""
             body.append(svg.tag("line", x1=x, x2=x + 16, y1=y, y2=y, style=look))
-            body.append(svg.text(x + 21, y + 4, line.name))
+            body.append(svg.words(x + 21, y + 4, line.name))
             x += width
     names = ", ".join(line.name for line in named)
     return svg.figure(
@@ -208,8 +210,8 @@ def shape_curve(
         body += svg.tag("line", x1=x, x2=x, y1=zero, y2=y, style=f"stroke:{colour};stroke-width:2")
         body += svg.tag("circle", cx=x, cy=y, r=4, style=f"fill:{colour};stroke:var(--card,#fff)")
     _, digits = svg.ticks(x_low, x_high, 3)
-    body += svg.text(4, tall - 4, number(x_low, digits), size=10.5)
-    body += svg.text(wide - 4, tall - 4, number(x_high, digits), anchor="end", size=10.5)
+    body += svg.words(4, tall - 4, number(x_low, digits), size=10.5)
+    body += svg.words(wide - 4, tall - 4, number(x_high, digits), anchor="end", size=10.5)
     shown = "" if here is None else f"{number(here[0], digits)}: {number(here[1], 2)}"
     return svg.figure(body, title=title, description=shown or title, width=wide, height=tall)
 

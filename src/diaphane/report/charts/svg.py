@@ -28,7 +28,7 @@ def tag(name: str, inner: str = "", /, **attributes: str | float | None) -> str:
     """One element; ``class_`` and ``stroke_width`` become ``class`` and ``stroke-width``.
 
     Numbers are written with at most two decimals; ``None`` leaves an attribute out.
-    ``inner`` is markup already; escape text with :func:`text` or ``html.escape``.
+    ``inner`` is markup already; escape text with :func:`words` or ``html.escape``.
     """
     parts = [name]
     for key, value in attributes.items():
@@ -44,7 +44,7 @@ def number(value: float) -> str:
     return f"{round(value, 2):.2f}".rstrip("0").rstrip(".") if math.isfinite(value) else "0"
 
 
-def text(
+def words(
     x: float | str,
     y: float | str,
     words: str,
@@ -55,7 +55,7 @@ def text(
 ) -> str:
     """Text at a place; ``style`` is added to the colour and size."""
     look = f"fill:{MUTED};font-size:{number(size)}px;{style}"
-    return tag("text", escape(words), x=x, y=y, text_anchor=anchor, style=look)
+    return tag("text", escape(said), x=x, y=y, text_anchor=anchor, style=look)
 
 
 def figure(
