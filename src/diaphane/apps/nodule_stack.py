@@ -76,15 +76,17 @@ def nodule_stack(volume: Volume, region: Region) -> NoduleStack:
     Notes
     -----
     The outline is resampled linearly and cut at one half; where a nodule thinner than the new
-    grid would vanish, the native voxels nearest to each new one decide.
+    grid would vanish, the new voxels nearest to its own are taken.
     """
     recipe = stack_recipe()
     image, outline = _around(volume, region)
-    grey = recipe.apply(image, outline)
+    grey = recipe.apply(image)
     smooth = Recipe(recipe.steps[:2]).apply(outline.with_voxels(outline.voxels * np.float32(1.0)))
     inside = np.asarray(smooth.volume.voxels) > 0.5
-    if not inside.any() and grey.mask is not None:
-        inside = np.asarray(grey.mask.voxels) > 0
+    if not inside.any():
+        at = np.rint(grey.trace.to_prepared(np.argwhere(outline.voxels)))
+        limit = np.asarray(inside.shape) - 1
+        inside[tuple(np.clip(at, 0, limit).astype(np.intp).T)] = True
     values = np.clip(np.rint(np.asarray(grey.volume.voxels)), 1, 255).astype(np.uint8)
     stack = np.where(inside, values, np.uint8(0))
     return _framed(stack, grey.volume.geometry)

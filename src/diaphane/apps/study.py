@@ -76,7 +76,8 @@ def read_study(request: Request, rule: SeriesRule | None, stages: Stages) -> Stu
         headers, refused = _dicom(request)
         if headers:
             header, choices = _choose(headers, rule, request)
-            _whole_folder(header, refused)
+            if request.series is None:
+                _whole_folder(header, refused)
     if not headers:
         return _plain(request, stages)
     with stages("read", 0.04):
@@ -181,7 +182,10 @@ def _offer(header: SeriesHeader) -> Offer:
 
 
 def _whole_folder(header: SeriesHeader, refused: tuple[InputError, ...]) -> None:
-    """A damaged file beside the files of the series may belong to it: refused, not left out."""
+    """A damaged file beside the files of the series may belong to it: refused, not left out.
+
+    A series that the reader names is taken all the same, with a note.
+    """
     folders = {str(file.parent) for file in header.files}
     for error in refused:
         if not isinstance(error, UnreadableFile) or error.path is None:
