@@ -89,7 +89,7 @@ def evaluation_view(evaluation: Evaluation, lang: Language) -> dict[str, Any]:
         "settings": [
             (lang.say("setting", key), lang.value(value))
             for key, value in settings.items()
-            if isinstance(value, (str, int, float)) and key not in ("ece_perfect_95",)
+            if isinstance(value, (str, int, float)) and key != "ece_perfect_95"
         ],
     }
 

@@ -72,7 +72,7 @@ class Sheet:
         plane, inside = _along(array, np.array([self.corner[depth]]), depth)
         if not inside[0]:
             return np.full(self.size, outside, dtype=np.float32)
-        flat = plane.take(0, axis=depth)
+        flat: NDArray[Any] = np.squeeze(plane, axis=depth)
         first, second = (0, 1) if axis_down < axis_right else (1, 0)
         flat, rows_in = _along(flat, rows[axis_down], first)
         flat, columns_in = _along(flat, columns[axis_right], second)
@@ -134,11 +134,10 @@ def axes_of(geometry: Geometry) -> tuple[int, int, int] | None:
     if geometry.direction is None:
         return None
     weight = np.abs(np.asarray(geometry.direction))
-    best = max(
+    return max(
         ((a, b, c) for a in range(3) for b in range(3) for c in range(3) if len({a, b, c}) == 3),
         key=lambda order: sum(weight[axis, j] for j, axis in enumerate(order)),
     )
-    return best
 
 
 def planes(geometry: Geometry) -> tuple[str, ...]:

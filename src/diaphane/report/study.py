@@ -268,9 +268,10 @@ def bundle_view(bundle: BundleRef, lang: Language) -> dict[str, Any]:
         (lang.say("metric", str(name)), interval_words(value, lang))
         for name, value in metrics.items()
     ]
-    for key in ("coverage", "mean_set_size"):
-        if isinstance(bundle.facts.get(key), (int, float)):
-            figures.append((lang.say("metric", key), lang.number(float(bundle.facts[key]), 3)))
+    figures += [
+        (lang.say("metric", key), interval_words(bundle.facts.get(key), lang))
+        for key in ("coverage", "mean_set_size")
+    ]
     faithfulness = bundle.facts.get("faithfulness") or {}
     figures += [
         (lang.say("metric", str(name)), interval_words(value, lang))
@@ -305,21 +306,19 @@ def interval_words(value: Any, lang: Language) -> str:
 
 def recipe_view(recipe: Mapping[str, Any], lang: Language) -> list[tuple[str, str]]:
     """Steps of the recipe with their parameters."""
-    steps = []
-    for step in recipe.get("steps", ()):
-        if isinstance(step, Mapping):
-            step = dict(step)
-            name = step.pop("step", None) or step.pop("name", None) or step.pop("op", None)
-            if name is None and len(step) == 1:
-                name, inner = next(iter(step.items()))
-                step = dict(inner) if isinstance(inner, Mapping) else {"": inner}
-            inner = step.pop("params", None) or step.pop("parameters", None)
-            step.update(inner if isinstance(inner, Mapping) else {})
-            words = ", ".join(f"{k} {lang.value(v)}".strip() for k, v in step.items())
-            steps.append((str(name).replace("_", " "), words))
-        else:
-            steps.append((str(step), ""))
-    return steps
+    return [_step_words(step, lang) for step in recipe.get("steps", ())]
+
+
+def _step_words(step: Any, lang: Language) -> tuple[str, str]:
+    if not isinstance(step, Mapping):
+        return str(step), ""
+    fields = dict(step)
+    name = next((fields.pop(key) for key in ("step", "name", "op") if key in fields), None)
+    if name is None and len(fields) == 1:
+        name, inner = next(iter(fields.items()))
+        fields = dict(inner) if isinstance(inner, Mapping) else {"": inner}
+    words = ", ".join(f"{key} {lang.value(value)}".strip() for key, value in fields.items())
+    return str(name).replace("_", " "), words
 
 
 def timing_rows(timings: Mapping[str, float], lang: Language) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from html import escape as escape
+from html import escape
 
 Number = Callable[[float, int], str]
 """Writes a number with that many decimals, as the reader's language does."""
@@ -47,7 +47,7 @@ def number(value: float) -> str:
 def words(
     x: float | str,
     y: float | str,
-    words: str,
+    said: str,
     *,
     anchor: str = "start",
     style: str = "",
