@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -217,3 +219,24 @@ def test_interrupted_leaves_nothing(bundle, stacks, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         batch.evaluate(bundle, stacks, "all", tmp_path / "out", progress=stop)
     assert not (tmp_path / "out").exists()
+
+
+def test_full_disk_leaves_nothing(bundle, stacks, tmp_path):
+    """The limit lets the table through and stops the report: neither may stay."""
+    script = (
+        "import sys, signal, resource\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "from diaphane import batch\n"
+        "from diaphane.core.errors import OutputError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))\n"
+        "try:\n"
+        "    batch.evaluate(sys.argv[1], sys.argv[2], 'all', sys.argv[3], rounds=20)\n"
+        "except OutputError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(bundle.path), str(stacks), str(tmp_path / "out")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "disk is full" in done.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,9 @@
 
 import csv
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -85,3 +88,32 @@ def test_help_names_the_columns():
     assert found.exit_code == 0
     assert "probability:CLASS" in found.output
     assert "rejected.csv" in found.output
+
+
+def test_ctrl_c_leaves_nothing(bundle, stacks, tmp_path):
+    """A person stops it in the middle: exit code 130 and no file."""
+    script = (
+        "import sys\n"
+        "from diaphane import cli\n"
+        "from diaphane.batch import predicting\n"
+        "answers = predicting.answers\n"
+        "def slowly(*args):\n"
+        "    for answer in answers(*args):\n"
+        "        yield answer\n"
+        "        print('one', flush=True)\n"
+        "        sys.stdin.readline()\n"
+        "predicting.answers = slowly\n"
+        "cli.main()\n"
+    )
+    job = subprocess.Popen(
+        [sys.executable, "-c", script, "predict", bundle, str(stacks), "--out", "p.csv"],
+        cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    assert job.stdout.readline() == "one\n"
+    job.send_signal(signal.SIGINT)
+    _, said = job.communicate(timeout=60)
+    assert job.returncode == 130
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []

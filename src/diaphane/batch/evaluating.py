@@ -13,15 +13,16 @@ import numpy as np
 
 from diaphane.acquire import Dataset, Entry, open_dataset
 from diaphane.batch.running import answers
-from diaphane.batch.tables import Refusal, cells, columns, write_refusals, write_table
+from diaphane.batch.tables import Refusal, cells, columns, together, write_refusals, write_table
 from diaphane.batch.truth import label_columns, label_text, truth_of
-from diaphane.bundle import Bundle, Manifest
+from diaphane.bundle import Bundle, Manifest, load_bundle
 from diaphane.bundle.artefact import SEEN
 from diaphane.core.errors import DatasetError, DiaphaneError, UsageError
 from diaphane.core.evaluation import Evaluation, Interval
 from diaphane.core.files import write_text
 from diaphane.core.protocols import Progress, silent
 from diaphane.evaluate import evaluate_classification
+from diaphane.report import write_evaluation
 
 SPLITS = ("train", "val", "test", "all")
 METRICS = (
@@ -56,7 +57,7 @@ class _Rows:
 
 
 def evaluate(
-    bundle: Bundle,
+    bundle: Bundle | str | Path,
     dataset: str | Path,
     split: str,
     out: str | Path,
@@ -76,6 +77,8 @@ def evaluate(
 
     Parameters
     ----------
+    bundle:
+        Loaded, or a name, folder or zip.
     split:
         "train", "val", "test" or "all". The data set's own splits count; without them those
         that the bundle stored, for the cases that it knows.
@@ -97,6 +100,7 @@ def evaluate(
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise UsageError("The output must be a folder.", path=folder)
+    bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     manifest = bundle.manifest
     opened = open_dataset(dataset, subgroups=subgroups)
     named = label_columns(manifest, opened, dataset)
@@ -127,7 +131,7 @@ def evaluate(
         head = [entry.name, entry.group, text, str(int(seen))]
         rows.table.append(head + cells(manifest, entry.name, prediction))
     if not rows.table:
-        rejected = write_refusals(folder, refused) if refused else None
+        rejected = write_refusals(folder, refused)
         raise _nothing(refused, rejected, split, dataset, stored=stored)
     evaluation = _judged(bundle, rows, split, include_seen=include_seen, seed=seed, rounds=rounds)
     evaluation = replace(
@@ -148,11 +152,13 @@ def evaluate(
     if evaluation.n == 0:
         notes.append("Every case was seen in training, so no figure is given; see --include-seen.")
     header = ("case", "group", "label", "seen", *columns(manifest))
-    write_table(folder / "predictions.csv", header, rows.table)
-    rejected = write_refusals(folder, refused)
-    _write_report(evaluation, folder, bundle, _worst(rows, manifest, include_seen=include_seen))
+    worst = _worst(rows, manifest, include_seen=include_seen)
     text = json.dumps(evaluation.to_dict(), ensure_ascii=False, indent=2, allow_nan=False)
-    write_text(folder / "metrics.json", text + "\n")
+    with together(folder, ("metrics.json", "predictions.csv", "report.html")) as at:
+        write_table(at["predictions.csv"], header, rows.table)
+        write_evaluation(evaluation, at["report.html"], bundle=bundle.ref(), worst=worst)
+        write_text(at["metrics.json"], text + "\n")
+    rejected = write_refusals(folder, refused)
     return EvaluationSummary(
         evaluation, folder, sum(rows.seen), rows.unlike, tuple(refused), rejected, tuple(notes)
     )
@@ -250,11 +256,3 @@ def _worst(rows: _Rows, manifest: Manifest, *, include_seen: bool) -> list[dict[
             label, chance = manifest.classes[truth], p[truth]
         found.append({"case": entry.key, "label": label, "probability": chance})
     return sorted(found, key=lambda row: float(row["probability"]))[:10]
-
-
-def _write_report(
-    evaluation: Evaluation, folder: Path, bundle: Bundle, worst: Sequence[dict[str, Any]]
-) -> None:
-    from diaphane.report import write_evaluation
-
-    write_evaluation(evaluation, folder / "report.html", bundle=bundle.ref(), worst=worst)

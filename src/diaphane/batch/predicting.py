@@ -9,7 +9,7 @@ from pathlib import Path
 from diaphane.acquire import Entry, open_inputs
 from diaphane.batch.running import answers
 from diaphane.batch.tables import Refusal, cells, columns, write_refusals, write_table
-from diaphane.bundle import Bundle
+from diaphane.bundle import Bundle, load_bundle
 from diaphane.core.errors import InputError, UsageError
 from diaphane.core.protocols import Progress, silent
 
@@ -26,7 +26,7 @@ class PredictionSummary:
 
 
 def predict(
-    bundle: Bundle,
+    bundle: Bundle | str | Path,
     inputs: Sequence[str | Path],
     out: str | Path,
     *,
@@ -41,6 +41,8 @@ def predict(
 
     Parameters
     ----------
+    bundle:
+        Loaded, or a name, folder or zip.
     inputs:
         Files, folders or data sets.
     contributions:
@@ -63,6 +65,7 @@ def predict(
         raise UsageError(
             "The output must be a CSV file of its own.", path=target, remedy="Use --out FILE.csv"
         )
+    bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     manifest = bundle.manifest
     entries: list[Entry] = []
     refused: list[Refusal] = []

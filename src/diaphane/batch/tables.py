@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +72,23 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
+
+
+@contextmanager
+def together(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Path]]:
+    """Yield a place to write each file; all appear in ``folder`` on success, else none.
+
+    A folder that was made for them goes away again when nothing came of it.
+    """
+    new = not folder.exists()
+    try:
+        with ExitStack() as stack:
+            yield {name: stack.enter_context(replacing(folder / name)) for name in names}
+    except BaseException:
+        if new:
+            with suppress(OSError):  # not empty, or never made
+                folder.rmdir()
+        raise
 
 
 def write_refusals(folder: Path, refused: Sequence[Refusal]) -> Path | None:
