@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diaphane.acquire.codestreams import declared_size
 from diaphane.acquire.elements import NATIVE_LITTLE, PIXEL_DATA
 from diaphane.acquire.headers import Header, check_pixels
 from diaphane.acquire.jpeg12 import decode_jpeg12, is_jpeg12
@@ -29,6 +30,11 @@ from diaphane.core.errors import InvalidVoxels, UnreadableFile
 Array = NDArray[Any]
 
 _PHYSICAL = frozenset({"CT", "PT", "NM"})
+# GDCM ends the process on some damaged frames of these; others decode them as well.
+_FIRST_CHOICE = frozenset(
+    {"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.5"}
+)
+_TRUSTED = ("pyjpegls", "pylibjpeg", "pydicom")
 _INT16 = np.iinfo(np.int16)
 
 
@@ -278,13 +284,19 @@ def decode(header: Header, frames: Sequence[int]) -> list[Array]:
             if "TransferSyntaxUID" not in getattr(data, "file_meta", {}):
                 data.file_meta.TransferSyntaxUID = syntax
             found = []
+            plugin = next((p for p in _TRUSTED if p in decoder.available_plugins), "")
+            plugin = plugin if syntax in _FIRST_CHOICE else ""
             for index in frames:
-                pixels, _ = decoder.as_array(data, index=index, raw=False)
+                if header.elements.pixel_length < 0:
+                    _require_size(data.PixelData, index, header)
+                pixels, _ = decoder.as_array(data, index=index, raw=False, decoding_plugin=plugin)
                 if header.photometric == "PALETTE COLOR":
                     pixels = apply_color_lut(pixels, data)
                 if header.has_modality_lut:
                     pixels = apply_modality_lut(pixels, data)
                 found.append(pixels)
+    except UnreadableFile:
+        raise
     except Exception as error:  # decoders raise whatever damaged data make them meet
         raise UnreadableFile(
             f"The pixels ({_syntax_name(syntax)}) cannot be decoded: {_brief(error)}",
@@ -299,6 +311,21 @@ def decode(header: Header, frames: Sequence[int]) -> list[Array]:
                 path=path,
             )
     return found
+
+
+def _require_size(data: bytes, index: int, header: Header) -> None:
+    """Refuse a compressed frame of another size before a codec sees it."""
+    from pydicom.encaps import get_frame
+
+    frame = get_frame(data, index, number_of_frames=header.frames)
+    size = declared_size(frame)
+    if size is not None and size != (header.rows, header.columns):
+        raise UnreadableFile(
+            f"The header declares {header.rows} x {header.columns} pixels, the compressed image "
+            f"{size[0]} x {size[1]}.",
+            path=header.path,
+            remedy="Export the image again.",
+        )
 
 
 def _syntax_name(syntax: Any) -> str:
