@@ -78,7 +78,7 @@ class Task:
     device: torch.device
 
 
-def fit_member(task: Task, number: int, member: Member, say: Say) -> EvidenceNet:
+def fit_member(task: Task, number: int, member: Member, say: Say | None = None) -> EvidenceNet:
     """Train one network, going on from ``task.state`` when it is about this one.
 
     Returns
@@ -103,7 +103,8 @@ def fit_member(task: Task, number: int, member: Member, say: Say) -> EvidenceNet
         pupil.position.epoch += 1
         task.history.add(done)
         pupil.save()
-        say(done, plan.epochs - pupil.position.epoch)
+        if say is not None:
+            say(done, plan.epochs - pupil.position.epoch)
     return pupil.finished()
 
 

@@ -1,0 +1,40 @@
+"""Small datasets on disk, and one run trained on them."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def synthetic() -> ModuleType:
+    """Writers of tiny datasets: the module ``tests/learn/synthetic.py``."""
+    spec = importlib.util.spec_from_file_location(
+        "synthetic", Path(__file__).with_name("synthetic.py")
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def balls(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty stacks of outlined balls of twenty patients."""
+    return synthetic.write_balls(tmp_path_factory.mktemp("balls") / "balls", 40)
+
+
+@pytest.fixture(scope="session")
+def ball_run(balls: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A run of two folds on them, with the lines that it said."""
+    from diaphane.learn import TrainOptions, train
+
+    out = tmp_path_factory.mktemp("run") / "run"
+    said: list[str] = []
+    options = TrainOptions(folds=2, epochs=3, threads=1)
+    return train(balls, out, options=options, say=said.append), said
