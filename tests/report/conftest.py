@@ -103,9 +103,12 @@ def finding_of(label: int, *, known: bool) -> Finding:
     )  # fmt: skip
     radius = diameter / 2 / 2.5
     rule = RuleResult(
-        "fleischner_2017", "MacMahon et al., Radiology 284:228, 2017", "1",
-        {"mean_diameter_mm": diameter, "type": "solid", "count": 2},
-        "ct_3_6_months", ("age", "known_cancer", "immune_state"), known or None,
+        "fleischner_2017_solid", "MacMahon et al., Radiology 284:228, 2017", "2017",
+        {
+            "mean_diameter_mm": diameter, "nodules": 2.0, "size": "over_8", "number": "multiple",
+            "low_risk": "ct_3_6_then_consider_18_24", "high_risk": "ct_3_6_then_18_24",
+        },
+        "multiple_over_8", ("age", "known_cancer", "immune_state"), known or None,
     )  # fmt: skip
     return Finding(
         id=f"F{label - 2}",

@@ -83,6 +83,7 @@ def verdict(assessment: Assessment, lang: Language) -> dict[str, Any]:
         shown["headline"] = (
             lang.text("Outside what this model has seen") if known else lang.text("No probability")
         )
+        shown["outside"] = bool(known)
         shown["reasons"] = [lang.say("reason", code) for code in assessment.reasons]
         return shown
     names = {name: class_words(name, meaning, lang) for name in probability}
@@ -232,7 +233,7 @@ def _facts(finding: Finding, analysis: Analysis, lang: Language) -> list[tuple[s
     size = size_words(finding, lang)
     if size:
         shown.append((lang.text("Long × short axis"), size))
-    taken = {"long_axis", "short_axis"}
+    taken = {"long_axis", "short_axis", "std_density"}
     first = ("mean_diameter", "volume", "mean_density", "mean_hu", "mean")
     for code in (*first, *(m.code for m in finding.measurements)):
         measurement = finding.measure(code)

@@ -124,16 +124,18 @@ def subgroup_view(
             {
                 "value": value,
                 "n": lang.number(int(row.get("n", 0))),
-                "cells": [
-                    interval_words(row["metrics"][name], lang) or "–"
-                    if name in row["metrics"]
-                    else "–"
-                    for name in names
-                ],
+                "cells": [_cell(row["metrics"].get(name), lang) for name in names],
             }
             for value, row in rows.items()
         ],
     }
+
+
+def _cell(figure: Any, lang: Language) -> tuple[str, str]:
+    """Value and interval of a figure in a table."""
+    words = interval_words(figure, lang) or "–"
+    value, bracket, interval = words.partition("（" if lang.code == "zh" else " (")
+    return value, f"{bracket}{interval}".strip()
 
 
 def curve_charts(curves: Mapping[str, Any], lang: Language) -> list[dict[str, str]]:

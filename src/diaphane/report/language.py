@@ -49,6 +49,9 @@ class Language:
         self.separator = "" if code == "zh" else ", "
         self.full_stop = "。" if code == "zh" else ". "
         self.gap = "" if code == "zh" else " "
+        self.pause, self.semicolon, self.colon = (
+            ("，", "；", "：") if code == "zh" else (", ", "; ", ": ")
+        )
 
     def text(self, message: str, **values: Any) -> str:
         """The message in this language, with ``%(name)s`` filled in."""

@@ -162,16 +162,16 @@ def summary_words(analysis: Analysis, lang: Language) -> str:
     if all(f.mask_label is None and f.long_axis is None for f in findings):
         shown = verdict(findings[0].assessment, lang)
         chance = shown["probability"]
-        return f"{shown['headline']}: {chance}" if chance else str(shown["headline"])
+        return f"{shown['headline']}{lang.colon}{chance}" if chance else str(shown["headline"])
     head = lang.count("%(n)s finding", "%(n)s findings", len(findings))
     largest = max(findings, key=_long_axis)
     parts = [p for p in (place_words(largest, lang), size_words(largest, lang)) if p]
     if not parts:
         return head
     if len(findings) == 1:
-        return f"{head}: {lang.separator.join(parts)}"
-    named = lang.text("the largest: %(where)s", where=lang.separator.join(parts))
-    return f"{head}; {named}"
+        return f"{head}{lang.colon}{lang.pause.join(parts)}"
+    named = lang.text("the largest: %(where)s", where=lang.pause.join(parts))
+    return f"{head}{lang.semicolon}{named}"
 
 
 def _long_axis(finding: Finding) -> float:

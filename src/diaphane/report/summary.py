@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from diaphane.core.case import Identity
-from diaphane.core.finding import Analysis, Finding
-from diaphane.report.cards import image_words, measured_words, place_words, size_words, verdict
+from diaphane.core.finding import Analysis, Finding, RuleResult
+from diaphane.report.cards import (
+    image_words,
+    measured_words,
+    place_words,
+    rule_view,
+    size_words,
+    verdict,
+)
 from diaphane.report.language import Language
 from diaphane.report.study import (
     SHOWN_FINDINGS,
@@ -19,11 +26,13 @@ from diaphane.report.study import (
 def summary_text(analysis: Analysis, lang: Language, identity: Identity | None = None) -> str:
     """Five lines: study, result, findings, rule, and what made it."""
     stop = lang.full_stop
-    facts = "; ".join(f"{label} {value}" for label, value in study_facts(analysis, lang))
+    facts = lang.semicolon.join(f"{label} {value}" for label, value in study_facts(analysis, lang))
     who = analysis.pseudonym
     if identity is not None:
-        who = "; ".join(f"{label} {value}" for label, value in identity_rows(identity, lang))
-    lines = [f"{title_words(analysis, lang)} ({who}): {facts}"]
+        who = lang.semicolon.join(
+            f"{label} {value}" for label, value in identity_rows(identity, lang)
+        )
+    lines = [f"{title_words(analysis, lang)} ({who}){lang.colon}{facts}"]
     others = others_words(analysis, lang)
     lines.append(stop.join(filter(None, [summary_words(analysis, lang).rstrip(".。"), others])))
     shown = analysis.findings[:SHOWN_FINDINGS]
@@ -34,12 +43,8 @@ def summary_text(analysis: Analysis, lang: Language, identity: Identity | None =
         )
         or lang.text("This does not mean that the study is normal.")
     )
-    rules = dict.fromkeys(
-        f"{lang.say('rule', rule.rule)}: {lang.say('outcome', rule.outcome)}"
-        for finding in shown
-        for rule in finding.rules
-    )
-    lines.append("; ".join(rules) or lang.text("No expert rule applies."))
+    rules = dict.fromkeys(_rule_words(rule, lang) for finding in shown for rule in finding.rules)
+    lines.append(lang.semicolon.join(rules) or lang.text("No expert rule applies."))
     made = [f"diaphane {analysis.app} {analysis.app_version}"]
     made += [f"{b.name} {b.version} (sha256 {b.sha256[:12]})" for b in analysis.bundles]
     lines.append(
@@ -47,6 +52,13 @@ def summary_text(analysis: Analysis, lang: Language, identity: Identity | None =
         + lang.text("Research software, not a medical device; check every finding on the images.")
     )
     return "".join(f"{' '.join(line.split())}\n" for line in lines)
+
+
+def _rule_words(rule: RuleResult, lang: Language) -> str:
+    shown = rule_view(rule, lang)
+    advice = lang.pause.join(f"{label} {words}".strip() for label, words in shown["advice"])
+    said = f"{shown['name']}{lang.colon}{shown['outcome']}"
+    return f"{said} ({advice})" if advice else said
 
 
 def _finding_words(finding: Finding, analysis: Analysis, lang: Language) -> str:
@@ -60,5 +72,5 @@ def _finding_words(finding: Finding, analysis: Analysis, lang: Language) -> str:
     ]
     shown = verdict(finding.assessment, lang)
     chance = shown["probability"]
-    words = f"{shown['headline']}: {chance}" if chance else str(shown["headline"])
-    return "; ".join([*filter(None, parts), words])
+    words = f"{shown['headline']}{lang.colon}{chance}" if chance else str(shown["headline"])
+    return lang.semicolon.join([*filter(None, parts), words])
