@@ -298,7 +298,7 @@ def test_empty_folder(tmp_path):
 def test_folder_of_text_files(tmp_path):
     for name in ("a.txt", "b.md"):
         (tmp_path / name).write_text("words")
-    with pytest.raises(errors.EmptyInput, match="2 files of other kinds"):
+    with pytest.raises(errors.EmptyInput, match="other kinds: 2"):
         read(tmp_path)
 
 

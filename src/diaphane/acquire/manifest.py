@@ -76,8 +76,9 @@ def open_manifest(folder: Path, *, strict: bool = True, subgroups: Sequence[str]
     Raises
     ------
     DatasetError
-        A column of ``subgroups`` that is not there. Or naming the line: a missing file, a path out of the folder, an unknown split, an empty
-        label, a value that is no number; or a group in two splits.
+        When a column of ``subgroups`` is not there; naming the line, for a missing file, a path
+        out of the folder, an unknown split, an empty label or a value that is no number; or
+        for a group in two splits.
     """
     table = folder / FILE
     header, rows = _rows(table)

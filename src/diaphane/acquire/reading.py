@@ -145,7 +145,7 @@ def _load_folder(path: Path, series: str | None, threads: int | None) -> Loaded:
         )
     others = sum(1 for p in path.rglob("*") if p.is_file())
     raise EmptyInput(
-        f"No image is in this folder{f' ({others} files of other kinds)' if others else ''}.",
+        f"No image is in this folder{f' (files of other kinds: {others})' if others else ''}.",
         path=path,
         remedy="Formats: DICOM, NIfTI, MHA, MHD, NRRD, PNG, JPEG, TIFF.",
     )
