@@ -142,6 +142,7 @@ def summary(reads: Sequence[Read]) -> dict[str, Any]:
         "nodules": len(sizes),
         "seconds_per_scan": round(float(np.median([r.seconds for r in reads])), 2),
         "sensitivity_shown": round(float(shown.mean()), 3),
+        "mm_of_missed": sorted(round(float(v), 1) for v in sizes[~shown]),
         "by_size": {k: [int(shown[m].sum()), int(m.sum())] for k, m in parts.items()},
         "missed_of_6_mm_or_more": int((~shown & (sizes >= 6.0)).sum()),
         "false_per_scan_shown": round(float((false >= SHOWN).sum()) / len(reads), 2),
@@ -158,14 +159,16 @@ def main() -> None:
     parser.add_argument("--phantoms", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
-    result: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    new: dict[str, Any] = {}
     if chosen.scan is not None:
         volume = read(chosen.scan)
         reads = list(real_scans(volume, chosen.scans, chosen.each, chosen.seed))
-        result["inserted"] = {"seed": chosen.seed, "source": chosen.scan.name} | summary(reads)
+        new["inserted"] = {"seed": chosen.seed, "source": chosen.scan.name} | summary(reads)
     if chosen.phantoms:
         reads = list(phantom_scans(chosen.phantoms, chosen.seed))
-        result["phantoms"] = {"seed": chosen.seed} | summary(reads)
+        new["phantoms"] = {"seed": chosen.seed} | summary(reads)
+    result: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    result |= new
     result["machine"] = f"{platform.machine()}, one thread"
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=2) + "\n")

@@ -10,15 +10,15 @@ and what leaves it through its free surface tells a nodule on a vessel from a ve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from diaphane.anatomy.grids import Coarse, Even, Float, Mask, Upright
-from diaphane.anatomy.lungs import Lungs, lung_box
-from diaphane.anatomy.nodules import Grown, grow
+from diaphane.anatomy.grids import Coarse, Even, Float, Mask, Upright, bounds, dilated
+from diaphane.anatomy.lungs import LEFT, RIGHT, Lungs, lung_box
+from diaphane.anatomy.nodules import Grown, grow, segment_nodule
 from diaphane.core.volume import Volume
 
 _STEP = 1.25  # mm of the finest even grid
@@ -27,8 +27,24 @@ _CONTRAST = 110.0  # HU; weakest peak of the normalised response that is looked 
 _BLOBNESS = 0.2  # smallest over largest curvature
 _PEAKS = 700
 _PARENCHYMA = -850.0
+_ABOUT_AIRWAYS = 10.0  # mm
+_AERATED = -600.0  # HU
+_LARGE = 6.0  # mm radius; larger ones are outlined in full
 _SLACK = 0.8  # a small outline is known to a voxel only
 SHOWN = 0.5  # score from which a candidate is worth showing
+# Logistic regression on solid nodules of 4 to 20 mm planted in a real chest CT of 5 mm
+# slices and in synthetic chests of 2.5 mm slices; "hilar" and "mirrored" by judgement.
+_WEIGHTS = {
+    "one": -12.1,
+    "blobness": 1.6,
+    "solidity": 11.2,
+    "exits": -8.9,
+    "wall": -12.3,
+    "hilar": -8.0,
+    "mirrored": -6.0,
+    "contrast": 0.81,
+    "size": 4.4,
+}
 
 
 @dataclass(frozen=True)
@@ -60,6 +76,11 @@ class Candidate:
         Shortest over longest axis of the outline's ellipsoid, 0 to 1.
     wall:
         Share of its surface that lies on the pleura, 0 to 1.
+    hilar:
+        Share of it that lies within 10 mm of the airways' lumen, 0 to 1.
+    mirrored:
+        Share of it whose mirror image, about the middle of the chest, is not aerated
+        lung either, 0 to 1: hila and great vessels are paired, masses are not.
     contrast:
         Mean HU above parenchyma.
     """
@@ -75,17 +96,25 @@ class Candidate:
     exits: float
     aspect: float
     wall: float
+    hilar: float
+    mirrored: float
     contrast: float
 
 
 @dataclass(frozen=True)
 class _Level:
-    """The lungs on one grid of the pyramid: density, closed lung, mediastinal side."""
+    """The lungs on one grid of the pyramid.
+
+    Density; closed lung; mediastinum; what is near airways; and per slice the middle
+    of the chest, as mm from the left edge of the first column, nan where a lung is missing.
+    """
 
     step: float
     hu: Float
     hull: Mask
     medial: Mask
+    hilar: Mask
+    middle: NDArray[np.float64]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -127,7 +156,7 @@ def propose_candidates(
         if candidate is not None and candidate.radius_mm >= 0.5 * _SLACK * min_diameter_mm:
             found.append(candidate)
     found.sort(key=lambda c: -c.score)
-    return _distinct(found)[:limit]
+    return _distinct(found, volume, lungs, limit)
 
 
 def _pyramid(upright: Upright, volume: Volume, lungs: Lungs, even: Even) -> list[_Level]:
@@ -135,15 +164,21 @@ def _pyramid(upright: Upright, volume: Volume, lungs: Lungs, even: Even) -> list
     mask = upright.view(lungs.mask)
     hu = np.clip(even.sample(upright.view(np.asarray(volume.voxels))), -1000.0, 200.0)
     hull = even.sample(mask > 0) > 0.5
-    hull &= ~ndimage.binary_dilation(even.sample(upright.view(lungs.airways)) > 0.2)
-    medial = _medial(even.sample(mask == 1) > 0.5, even.sample(mask == 2) > 0.5)
-    levels = [_Level(_STEP, hu, hull, medial)]
+    airways = even.sample(upright.view(lungs.airways)) > 0.2
+    hull &= ~ndimage.binary_dilation(airways)
+    right, left = even.sample(mask == RIGHT) > 0.5, even.sample(mask == LEFT) > 0.5
+    medial, middle = _medial(right, left), _middle(right, left) * _STEP
+    coarse = Coarse((2, 2, 2), even.shape, (2 * _STEP, 2 * _STEP, 2 * _STEP))
+    about = coarse.nearest(dilated(coarse.mean(airways) > 0.2, _ABOUT_AIRWAYS, coarse.spacing))
+    levels = [_Level(_STEP, hu, hull, medial, about, middle)]
     for step, _ in _LEVELS[1:]:
         last = levels[-1]
         half = Coarse((2, 2, 2), last.shape, (step, step, step))
         hu = half.mean(last.hu)
         hull = half.mean(last.hull) > 0.5
-        levels.append(_Level(step, hu, hull, half.mean(last.medial) > 0.5))
+        medial, about = half.mean(last.medial) > 0.5, half.mean(last.hilar) > 0.5
+        middle = middle[::2]
+        levels.append(_Level(step, hu, hull, medial, about, middle))
     return levels
 
 
@@ -152,6 +187,30 @@ def _medial(right: Mask, left: Mask) -> Mask:
     after = np.maximum.accumulate(right, axis=2)
     before = np.maximum.accumulate(left[:, :, ::-1], axis=2)[:, :, ::-1]
     return np.asarray(after & before & ~right & ~left, dtype=bool)
+
+
+def _middle(right: Mask, left: Mask) -> NDArray[np.float64]:
+    """Half way between the lateral ends of both lungs, in columns, for each slice."""
+    found = np.full(right.shape[0], np.nan)
+    for z in range(right.shape[0]):
+        columns, others = np.flatnonzero(right[z].any(axis=0)), np.flatnonzero(left[z].any(axis=0))
+        if columns.size and others.size:
+            found[z] = 0.5 * float(columns[0] + others[-1]) + 0.5
+    return found
+
+
+def _mirrored(level: _Level, points: NDArray[np.intp]) -> float:
+    """Share of ``points`` whose mirror image is no aerated lung; 0 where there is no mirror."""
+    middle = level.middle[points[:, 0]]
+    known = np.isfinite(middle)
+    if not known.any():
+        return 0.0
+    z, y, x = points[known].T
+    other = np.round(2.0 * middle[known] / level.step - x - 1.0).astype(np.intp)
+    within = (other >= 0) & (other < level.shape[2])
+    at = (z[within], y[within], other[within])
+    aerated = level.hull[at] & (level.hu[at] < _AERATED)
+    return 1.0 - float(aerated.sum()) / len(z)
 
 
 def _peaks(levels: list[_Level]) -> list[_Peak]:
@@ -219,10 +278,12 @@ def _judged(
     shape = _shape(grown, hull, level.medial[box], level.step)
     inside = level.hu[box][grown.mask]
     contrast = float(inside.mean()) - _PARENCHYMA
+    hilar = float(level.hilar[box][grown.mask].mean())
     points = np.argwhere(grown.mask) + low
     fine = [
         (p + 0.5) * level.step / _STEP - 0.5 for p in (points.mean(0), points.min(0), points.max(0))
     ]
+    mirrored = _mirrored(level, points)
     centre, first, last = (upright.native_index(even.upright_index(p)) for p in fine)
     sides = np.sort(np.stack([first, last]), axis=0)
     limits = [
@@ -235,7 +296,7 @@ def _judged(
         index=(float(centre[0]), float(centre[1]), float(centre[2])),
         centre=(float(place[0]), float(place[1]), float(place[2])),
         radius_mm=float(ball),
-        score=_score(peak, shape, contrast, float(ball)),
+        score=_score(peak.blobness, shape, contrast, (hilar, mirrored), float(ball)),
         box=(limits[0], limits[1], limits[2]),
         attachment=shape.attachment,
         blobness=peak.blobness,
@@ -243,6 +304,8 @@ def _judged(
         exits=shape.exits,
         aspect=shape.aspect,
         wall=shape.wall,
+        hilar=hilar,
+        mirrored=mirrored,
         contrast=contrast,
     )
 
@@ -287,27 +350,71 @@ def _shape(grown: Grown, hull: Mask, medial: Mask, step: float) -> _Shape:
     )
 
 
-def _score(peak: _Peak, shape: _Shape, contrast: float, ball: float) -> float:
-    """Logistic score of the features."""
-    strength = (
-        5.0 * (peak.blobness - 0.5)
-        + 4.0 * (shape.solidity - 0.5)
-        - 2.0 * (shape.exits - 0.5)
-        - 3.0 * (shape.wall - 0.2)
-        + 2.0 * (contrast / 600.0 - 0.7)
-    )
-    return float(1.0 / (1.0 + np.exp(-strength)))
+def _score(
+    blobness: float, shape: _Shape, contrast: float, central: tuple[float, float], radius: float
+) -> float:
+    """Logistic score of the features; weights fitted on planted nodules, see ``_WEIGHTS``."""
+    # A mass lies on the pleura with most of its surface; for a small nodule that is odd.
+    # The roots of the lungs are as large as masses, and lie about the airways.
+    values = {
+        "one": 1.0,
+        "blobness": blobness,
+        "solidity": shape.solidity,
+        "exits": float(np.log1p(shape.exits)),
+        "wall": (shape.wall * min(1.0, 5.0 / radius)) ** 2,
+        "hilar": central[0] * min(1.0, radius / 10.0) ** 2,
+        "mirrored": central[1] * min(1.0, radius / 10.0) ** 2,
+        "contrast": contrast / 100.0,
+        "size": float(np.log(min(radius, 8.0))),
+    }
+    return float(1.0 / (1.0 + np.exp(-sum(_WEIGHTS[k] * v for k, v in values.items()))))
 
 
-def _distinct(found: list[Candidate]) -> list[Candidate]:
-    """Drop candidates whose centre lies in a better one, or the other way round."""
+def _distinct(found: list[Candidate], volume: Volume, lungs: Lungs, limit: int) -> list[Candidate]:
+    """The best of those that share a place; large ones are outlined to see what they hold."""
     kept: list[Candidate] = []
+    outlines: list[Mask] = []
     for one in found:
+        if len(kept) == limit:
+            break
         at = np.asarray(one.centre)
-        gaps = [
-            float(np.linalg.norm(at - np.asarray(k.centre))) / max(one.radius_mm, k.radius_mm)
+        near = any(
+            float(np.linalg.norm(at - np.asarray(k.centre))) <= max(one.radius_mm, k.radius_mm)
             for k in kept
-        ]
-        if not gaps or min(gaps) > 1.0:
-            kept.append(one)
+        )
+        z, y, x = (
+            int(np.clip(round(v), 0, n - 1)) for v, n in zip(one.index, volume.shape, strict=True)
+        )
+        if near or any(mask[z, y, x] for mask in outlines):
+            continue
+        if one.radius_mm >= _LARGE and one.score >= 0.5 * SHOWN:
+            mask = segment_nodule(volume, one.index, lungs, one.radius_mm)
+            if mask.any():
+                whole = _outlined(one, mask, volume)
+                z, y, x = (int(v) for v in whole.index)
+                if not any(other[z, y, x] for other in outlines):
+                    kept.append(whole)
+                outlines.append(mask)
+                continue
+        kept.append(one)
     return kept
+
+
+def _outlined(one: Candidate, mask: Mask, volume: Volume) -> Candidate:
+    """``one`` with the size, box and centre of its full outline."""
+    box = bounds(mask)
+    points = np.argwhere(mask[box])
+    start = np.asarray([b.start for b in box])
+    middle = points.mean(axis=0)
+    # The centre is a voxel of the outline even when the outline is bent.
+    inner = points[int(np.linalg.norm(points - middle, axis=1).argmin())] + start
+    place = volume.geometry.to_patient(inner)
+    size = len(points) * float(np.prod(volume.geometry.spacing_mm))
+    ends = [(b.start, b.stop) for b in box]
+    return replace(
+        one,
+        index=(float(inner[0]), float(inner[1]), float(inner[2])),
+        centre=(float(place[0]), float(place[1]), float(place[2])),
+        radius_mm=float((0.75 / np.pi * size) ** (1 / 3)),
+        box=(ends[0], ends[1], ends[2]),
+    )

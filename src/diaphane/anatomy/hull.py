@@ -51,7 +51,9 @@ def close_lung(lung: Mask, other: Mask, blocked: Mask, hu: Float, spacing: Tripl
     airspace = _half(wide, part)
     body = knobs(airspace, wide.mean(hu[box]) > _BONE_HU, wide.spacing)
     if body.any():
-        whole |= wide.smooth(closed(body | _half(wide, whole), _SHEET, wide.spacing))
+        # Smooth the seam between the body and the rest, and nothing farther away.
+        seam = closed(body | _half(wide, whole), _SHEET, wide.spacing)
+        whole |= wide.smooth(seam & dilated(body, _BALL, wide.spacing))
     result = lung.copy()
     result[box] |= whole & ~blocked[box] & ~rival
     return result

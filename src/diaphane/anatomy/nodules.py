@@ -25,6 +25,7 @@ _LOWEST, _HIGHEST = -650.0, -250.0  # HU; bounds of the threshold
 _PARENCHYMA = -850.0
 _CUT = 0.55  # vessels up to this share of the nodule's radius fall off
 _LARGEST_CUT = 6.0  # mm; thicker than any vessel outside the hila
+_RIM = 0.35  # how far spicules of a large mass are kept, of its radius above the largest cut
 _REACH_MM = 60.0  # largest radius that a seed is grown to
 _SUB_MM = 1.0
 
@@ -93,7 +94,9 @@ def grow(hu: Float, hull: Mask, seed: tuple[int, int, int], step: float, radius:
     owner = int(inner[np.unravel_index(int(inside.argmax()), inside.shape)])
     kept = inner == owner
     gap = ndimage.distance_transform_edt(~kept, sampling=step)
-    mask = soft & (gap <= cut + 0.5 * step)
+    # The spiculated rim of a mass belongs to it; a stub of vessel that comes along is small.
+    rim = max(0.5 * step, _RIM * (peak - _LARGEST_CUT))
+    mask = soft & (gap <= cut + rim)
     return Grown(np.asarray(mask, dtype=bool), soft, peak, threshold)
 
 
