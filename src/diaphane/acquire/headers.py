@@ -253,7 +253,7 @@ def read_header(path: Path) -> Header:
         series_uid=word("series_uid"),
         frame_of_reference=word("frame_of_reference"),
         patient=(
-            text.get("patient_name", b"").strip(b"\0 "),
+            text.get("patient_name", b"").strip(b"\0 ^").upper(),
             text.get("patient_id", b"").strip(b"\0 "),
             text.get("birth_date", b"").strip(b"\0 "),
         ),

@@ -9,21 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from diaphane.acquire.elements import looks_like_dicom
-from diaphane.acquire.enhanced import enhanced_planes
 from diaphane.acquire.facts import scrubbed_description, series_facts, unit_of
-from diaphane.acquire.headers import DIRECTORY_CLASS, Header, check_pixels, read_header
+from diaphane.acquire.grouping import folder_of, require_pixels, split_volumes
+from diaphane.acquire.headers import DIRECTORY_CLASS, Header, read_header
 from diaphane.acquire.identity import read_identity
 from diaphane.acquire.pixels import read_voxels
-from diaphane.acquire.planes import Plane, plane_of, stack
+from diaphane.acquire.planes import Plane, stack
 from diaphane.core.case import Identified, Identity, Series, SourceRef
 from diaphane.core.errors import (
-    DuplicateSlice,
     EmptyInput,
-    GeometryError,
     InputError,
-    MixedSeries,
     NoPixelData,
-    NotApplicable,
     UnreadableFile,
 )
 from diaphane.core.geometry import Geometry, Spacing
@@ -191,7 +187,7 @@ def find_series(paths: Paths) -> SeriesList:
             continue
         group = header.series_uid or f"{header.study_uid}\0{path.parent}"
         try:
-            _require_pixels(header)
+            require_pixels(header)
         except InputError as error:
             rejected.append((path, error))
             if header.is_section:
@@ -208,17 +204,17 @@ def find_series(paths: Paths) -> SeriesList:
         # Never half a series: with one section damaged, the rest is refused with it.
         lost = UnreadableFile(
             "Another image of this series is damaged.",
-            path=_folder(headers[group]),
+            path=folder_of(headers[group]),
             remedy="Copy or export the series again.",
         )
-        rejected.append((_folder(headers.pop(group)), lost))
+        rejected.append((folder_of(headers.pop(group)), lost))
     series: list[SeriesHeader] = []
     for members in headers.values():
-        for group_planes in _split(members, rejected):
+        for group_planes in split_volumes(members, rejected):
             try:
                 series.append(_series(group_planes))
             except InputError as error:
-                rejected.append((_place(group_planes), error))
+                rejected.append((folder_of([plane.header for plane in group_planes]), error))
     series.sort(key=lambda s: (s.number is None, s.number or 0))
     return SeriesList(tuple(series), tuple(rejected), tuple(others))
 
@@ -271,89 +267,9 @@ def _walk(paths: Paths) -> Iterator[Path]:
             raise EmptyInput("There is no such file or folder.", path=path)
 
 
-def _require_pixels(header: Header) -> None:
-    if not header.has_pixels:
-        raise NoPixelData(
-            "The DICOM object holds no image.", path=header.path, remedy="Export it with pixels."
-        )
-    if header.modality == "SM":
-        raise NotApplicable(
-            "Whole-slide microscopy is not read.", path=header.path, remedy="Export a region."
-        )
-    if "MOSAIC" in header.image_type:
-        raise NotApplicable(
-            "This is a Siemens mosaic: many slices tiled in one image.",
-            path=header.path,
-            remedy="Convert it first, for example with dcm2niix.",
-        )
-    check_pixels(header)
-
-
-def _split(
-    members: Sequence[Header], rejected: list[tuple[Path, InputError]]
-) -> Iterator[list[Plane]]:
-    """The planes of each volume that the files of one series make."""
-    people = {header.patient for header in members}
-    if len(people) > 1:
-        error = MixedSeries(
-            "One series holds images of two patients.",
-            path=_folder(members),
-            remedy="Separate them; a series belongs to one patient.",
-        )
-        rejected.append((_folder(members), error))
-        return
-    singles: list[Plane] = []
-    images: list[Plane] = []
-    for header in members:
-        if header.is_enhanced:
-            try:
-                yield enhanced_planes(header)
-            except InputError as error:
-                rejected.append((header.path, error))
-        elif header.frames > 1:
-            if header.is_section:
-                unplaced = GeometryError(
-                    "Multi-frame objects of this kind do not state the place of each frame.",
-                    path=header.path,
-                    remedy="Export the series as single images.",
-                )
-                rejected.append((header.path, unplaced))
-            else:
-                yield [_frame(header, i) for i in range(header.frames)]
-        elif header.is_section:
-            singles.append(plane_of(header))
-        else:
-            images.append(plane_of(header))
-    if singles:
-        yield singles
-    if len(images) > 1 and all(p.position and p.orientation and p.spacing for p in images):
-        try:
-            stack(images)
-        except (GeometryError, MixedSeries):
-            pass
-        else:
-            yield images
-            return
-    seen: set[str] = set()
-    for plane in images:
-        uid = plane.header.sop_uid
-        if uid and uid in seen:
-            twin = DuplicateSlice("The same image is there twice.", path=plane.header.path)
-            rejected.append((plane.header.path, twin))
-            continue
-        seen.add(uid)
-        yield [plane]
-
-
-def _frame(header: Header, index: int) -> Plane:
-    return Plane(
-        header, index, (), (), header.spacing, header.thickness, header.slope, header.intercept
-    )
-
-
 def _series(planes: list[Plane]) -> SeriesHeader:
     header = planes[0].header
-    if header.is_section or header.is_enhanced or all(_placed(p) for p in planes):
+    if header.is_section or all(_placed(p) for p in planes):
         ordered, geometry = stack(planes)
     else:
         ordered, geometry = planes, _unplaced(planes)
@@ -382,12 +298,3 @@ def _unplaced(planes: Sequence[Plane]) -> Geometry:
     if len(header.spacing) == 2 and min(header.spacing) > 0:
         return Geometry(shape, (None, header.spacing[0], header.spacing[1]))
     return Geometry(shape)
-
-
-def _place(planes: Sequence[Plane]) -> Path:
-    return _folder([plane.header for plane in planes])
-
-
-def _folder(headers: Sequence[Header]) -> Path:
-    paths = {header.path for header in headers}
-    return paths.pop() if len(paths) == 1 else headers[0].path.parent
