@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from diaphane.anatomy.grids import Coarse, Even, Float, Mask, Upright, bounds, dilated
+from diaphane.anatomy.likeness import nodule_score, shape_of
 from diaphane.anatomy.lungs import LEFT, RIGHT, Lungs, lung_box
-from diaphane.anatomy.nodules import Grown, grow, segment_nodule
+from diaphane.anatomy.nodules import grow, segment_nodule
 from diaphane.core.volume import Volume
 
 _STEP = 1.25  # mm of the finest even grid
@@ -32,19 +33,6 @@ _AERATED = -600.0  # HU
 _LARGE = 6.0  # mm radius; larger ones are outlined in full
 _SLACK = 0.8  # a small outline is known to a voxel only
 SHOWN = 0.5  # score from which a candidate is worth showing
-# Logistic regression on solid nodules of 4 to 20 mm planted in a real chest CT of 5 mm
-# slices and in synthetic chests of 2.5 mm slices; "hilar" and "mirrored" by judgement.
-_WEIGHTS = {
-    "one": -12.1,
-    "blobness": 1.6,
-    "solidity": 11.2,
-    "exits": -8.9,
-    "wall": -12.3,
-    "hilar": -8.0,
-    "mirrored": -6.0,
-    "contrast": 0.81,
-    "size": 4.4,
-}
 
 
 @dataclass(frozen=True)
@@ -68,10 +56,10 @@ class Candidate:
     blobness:
         Smallest over largest curvature at its scale: 1 ball, 0 tube or sheet.
     solidity:
-        Volume over that of the ball around it with the same reach, 0 to 1.
+        Volume over that of the ball on its longest axis, 0 to 1.
     exits:
-        Cross-section of tissue that leaves its free surface over its own largest
-        cross-section: 0 isolated, about 2 a tube.
+        Cross-section of tissue that leaves its free surface over that of its largest
+        inscribed ball: 0 isolated, about 2 a tube.
     aspect:
         Shortest over longest axis of the outline's ellipsoid, 0 to 1.
     wall:
@@ -275,7 +263,7 @@ def _judged(
     grown = grow(level.hu[box], hull, (seed[0], seed[1], seed[2]), level.step, radius)
     if not grown.mask.any():
         return None
-    shape = _shape(grown, hull, level.medial[box], level.step)
+    shape = shape_of(grown, hull, level.medial[box], level.step)
     inside = level.hu[box][grown.mask]
     contrast = float(inside.mean()) - _PARENCHYMA
     hilar = float(level.hilar[box][grown.mask].mean())
@@ -296,7 +284,7 @@ def _judged(
         index=(float(centre[0]), float(centre[1]), float(centre[2])),
         centre=(float(place[0]), float(place[1]), float(place[2])),
         radius_mm=float(ball),
-        score=_score(peak.blobness, shape, contrast, (hilar, mirrored), float(ball)),
+        score=nodule_score(peak.blobness, shape, contrast, (hilar, mirrored), float(ball)),
         box=(limits[0], limits[1], limits[2]),
         attachment=shape.attachment,
         blobness=peak.blobness,
@@ -308,66 +296,6 @@ def _judged(
         mirrored=mirrored,
         contrast=contrast,
     )
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """What the outline says: see :class:`Candidate`; ``wall`` is the share of rim on the hull."""
-
-    solidity: float
-    aspect: float
-    exits: float
-    wall: float
-    attachment: str
-
-
-def _shape(grown: Grown, hull: Mask, medial: Mask, step: float) -> _Shape:
-    mask = np.pad(grown.mask, 2)
-    rim = ndimage.binary_dilation(mask) & ~mask
-    free = np.pad(hull, 2)
-    # Along the pleura runs a skin of partly filled voxels; what leaves there is no vessel.
-    deep = ndimage.binary_erosion(free)
-    leaving = float(np.count_nonzero(rim & deep & np.pad(grown.soft, 2))) * step * step
-    section = np.pi * max(grown.inscribed_mm, step) ** 2
-    outside = rim & ~free
-    wall = float(np.count_nonzero(outside)) / max(1, int(np.count_nonzero(rim)))
-    points = np.argwhere(grown.mask).astype(np.float64) * step
-    spread = np.cov(points.T) if len(points) > 3 else np.eye(3)
-    axes = np.sqrt(5.0 * np.clip(np.linalg.eigvalsh(spread) + step * step / 12.0, 1e-3, None))
-    ball = (0.75 / np.pi * len(points)) ** (1 / 3) * step
-    inner = bool((outside & np.pad(medial, 2)).sum() > 0.5 * outside.sum())
-    exits = leaving / section
-    if wall > 0.08:
-        attachment = "mediastinal" if inner else "pleural"
-    else:
-        attachment = "vascular" if exits > 0.15 else "free"
-    return _Shape(
-        solidity=float(min(1.0, (ball / axes[2]) ** 3)),
-        aspect=float(axes[0] / axes[2]),
-        exits=float(exits),
-        wall=wall,
-        attachment=attachment,
-    )
-
-
-def _score(
-    blobness: float, shape: _Shape, contrast: float, central: tuple[float, float], radius: float
-) -> float:
-    """Logistic score of the features; weights fitted on planted nodules, see ``_WEIGHTS``."""
-    # A mass lies on the pleura with most of its surface; for a small nodule that is odd.
-    # The roots of the lungs are as large as masses, and lie about the airways.
-    values = {
-        "one": 1.0,
-        "blobness": blobness,
-        "solidity": shape.solidity,
-        "exits": float(np.log1p(shape.exits)),
-        "wall": (shape.wall * min(1.0, 5.0 / radius)) ** 2,
-        "hilar": central[0] * min(1.0, radius / 10.0) ** 2,
-        "mirrored": central[1] * min(1.0, radius / 10.0) ** 2,
-        "contrast": contrast / 100.0,
-        "size": float(np.log(min(radius, 8.0))),
-    }
-    return float(1.0 / (1.0 + np.exp(-sum(_WEIGHTS[k] * v for k, v in values.items()))))
 
 
 def _distinct(found: list[Candidate], volume: Volume, lungs: Lungs, limit: int) -> list[Candidate]:
