@@ -91,6 +91,22 @@ def test_not_a_number(tmp_path):
         read(tmp_path / "a.nrrd")
 
 
+def test_complex_voxels(tmp_path):
+    made = sitk.GetImageFromArray(np.zeros((2, 3, 4), np.complex64))
+    sitk.WriteImage(made, str(tmp_path / "a.nrrd"))
+    with pytest.raises(errors.InvalidVoxels):
+        read(tmp_path / "a.nrrd")
+
+
+def test_flat_image(tmp_path):
+    made = sitk.GetImageFromArray(np.zeros((3, 4), np.uint8))
+    made.SetSpacing((0.5, 0.6))
+    sitk.WriteImage(made, str(tmp_path / "a.mha"))
+    volume = read(tmp_path / "a.mha")
+    assert volume.shape == (1, 3, 4)
+    assert volume.geometry.spacing == (None, 0.6, 0.5)
+
+
 def test_four_dimensions(tmp_path):
     made = sitk.JoinSeries([image(), image()])
     sitk.WriteImage(made, str(tmp_path / "a.mha"))

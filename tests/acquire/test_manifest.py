@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -223,6 +224,52 @@ def test_mask_of_another_size(tmp_path):
     dataset = open_dataset(manifest(tmp_path, "file,mask\na.png,m.png\n"))
     with pytest.raises(errors.DatasetError, match="4 x 6"):
         dataset.entries[0].load()
+
+
+def test_volume_masks_must_lie_on_their_image(tmp_path):
+    def nifti(name, data, origin):
+        affine = np.diag([1, 1, 1, 1.0])
+        affine[:3, 3] = origin
+        nibabel.save(nibabel.Nifti1Image(data, affine), tmp_path / name)
+
+    image = np.zeros((4, 5, 6), np.float32)
+    mask = np.zeros((4, 5, 6), np.float32)
+    mask[1, 2, 3] = 1
+    nifti("i.nii", image, 0)
+    nifti("m.nii", mask, 0)
+    nifti("moved.nii", mask, 5)
+    nifti("soft.nii", mask * 0.5, 0)
+    text = "file,mask\ni.nii,{}\n"
+    good = open_dataset(manifest(tmp_path, text.format("m.nii"), ())).entries[0].load()
+    assert good.mask.voxels[3, 2, 1] == 1
+    for name, words in (("moved.nii", "grid"), ("soft.nii", "fractions")):
+        dataset = open_dataset(manifest(tmp_path, text.format(name), ()))
+        with pytest.raises(errors.DatasetError, match=words):
+            dataset.entries[0].load()
+
+
+def test_masks_of_stacks_are_stacks(tmp_path):
+    for index in range(3):
+        picture(tmp_path / "i" / f"{index}.png", 9)
+        picture(tmp_path / "m" / f"{index}.png", 255 if index == 1 else 0)
+    dataset = open_dataset(manifest(tmp_path, "file,mask\ni,m\n", ()))
+    assert dataset.entries[0].load().mask.voxels.sum(axis=(1, 2)).tolist() == [0, 20, 0]
+
+
+def test_masks_below_zero(tmp_path):
+    image = nibabel.Nifti1Image(np.full((4, 5, 6), -1, np.int16), np.eye(4))
+    nibabel.save(image, tmp_path / "m.nii")
+    dataset = open_dataset(manifest(tmp_path, "file,mask\nm.nii,m.nii\n", ()))
+    with pytest.raises(errors.DatasetError, match="-1"):
+        dataset.entries[0].load()
+
+
+def test_columns_that_are_asked_to_be_subgroups(tmp_path):
+    folder = manifest(tmp_path, "file,label,site\na.png,x,north\nb.png,y,south\n")
+    dataset = open_dataset(folder, subgroups=("site",))
+    assert dataset.notes == ()
+    assert [e.subgroups["site"] for e in dataset] == ["north", "south"]
+    assert "colour" in refusal(folder, subgroups=("colour",))
 
 
 def test_cases_load_from_several_threads(tmp_path):

@@ -97,6 +97,24 @@ def test_complex_voxels(tmp_path):
         read(write(tmp_path / "a.nii", np.zeros((3, 4, 5), np.complex64)))
 
 
+def test_long_integers_and_colours(tmp_path):
+    small = write(tmp_path / "a.nii", np.full((3, 4, 5), 7, np.int32))
+    assert read(small).voxels.dtype == np.int32
+    long = nibabel.Nifti1Image(np.full((3, 4, 5), 7, np.int64), AFFINE, dtype=np.int64)
+    nibabel.save(long, tmp_path / "b.nii")
+    assert read(tmp_path / "b.nii").voxels.dtype == np.int32
+    rgb = np.zeros((3, 4, 5), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    rgb["G"] = 9
+    assert read(write(tmp_path / "c.nii", rgb)).voxels[1].max() == 9
+
+
+def test_integers_beyond_32_bits(tmp_path):
+    long = nibabel.Nifti1Image(np.full((3, 4, 5), 2**40, np.int64), AFFINE, dtype=np.int64)
+    nibabel.save(long, tmp_path / "a.nii")
+    with pytest.raises(errors.InvalidVoxels, match="32 bits"):
+        read(tmp_path / "a.nii")
+
+
 def test_four_dimensions(tmp_path):
     with pytest.raises(errors.NotApplicable, match="4 dimensions"):
         read(write(tmp_path / "a.nii", np.zeros((3, 4, 5, 6), np.uint8)))

@@ -90,6 +90,27 @@ def test_decathlon_with_channels_in_one_file(tmp_path):
     assert dataset.entries[0].load().volume.voxels.shape == (2, 6, 5, 4)
 
 
+def test_first_nnunet_format(tmp_path):
+    folder = msd(tmp_path)
+    for path in sorted((folder / "imagesTr").iterdir()):
+        path.rename(path.with_name(path.name.replace(".nii", "_0000.nii")))
+    nifti(folder / "imagesTs" / "z_0000.nii.gz", 9)
+    nifti(folder / "labelsTs" / "z.nii.gz", 1)
+    dataset = open_dataset(folder)
+    assert [e.name for e in dataset] == ["a", "b", "c", "z"]
+    assert [e.split for e in dataset] == ["train", "train", "train", "test"]
+    assert dataset.entries[3].load().volume.voxels.max() == 9
+    (folder / "imagesTr" / "b_0000.nii.gz").unlink()
+    assert "is not there" in refusal(folder)
+
+
+def test_channels_on_two_grids(tmp_path):
+    folder = nnunet(tmp_path)
+    nifti(folder / "imagesTr" / "p1_1_0001.nii.gz", 5, (4, 5, 7))
+    with pytest.raises(errors.DatasetError, match="different grids"):
+        open_dataset(folder).entries[0].load()
+
+
 def test_channels_in_files(tmp_path):
     dataset = open_dataset(nnunet(tmp_path))
     assert [e.name for e in dataset] == ["p1_1", "p1_2", "p2_1"]

@@ -264,12 +264,13 @@ def decode(header: Header, frames: Sequence[int]) -> list[Array]:
     from pydicom.uid import UID
 
     path = header.path
-    syntax = UID(header.elements.syntax)
     jpeg12 = is_jpeg12(header)
-    try:
-        decoder = None if jpeg12 else get_decoder(syntax)
-    except NotImplementedError:
-        decoder = None
+    with quiet():
+        syntax = UID(header.elements.syntax)
+        try:
+            decoder = None if jpeg12 else get_decoder(syntax)
+        except NotImplementedError:
+            decoder = None
     if not jpeg12 and (decoder is None or not decoder.is_available):
         raise UnreadableFile(
             f"Images of the transfer syntax {_syntax_name(syntax)} cannot be decoded here.",
