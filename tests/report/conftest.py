@@ -120,7 +120,7 @@ def finding_of(label: int, *, known: bool) -> Finding:
             centre[0],
             centre[0] + 1,
             {"organ": "lung", "side": "right" if label == 3 else "left", "third": "upper"},
-        ),  # fmt: skip
+        ),
         measurements=(
             Measurement("long_axis", diameter, "mm"),
             Measurement("short_axis", diameter * 0.8, "mm"),
@@ -137,7 +137,7 @@ def finding_of(label: int, *, known: bool) -> Finding:
             (centre[0], centre[1], centre[2] + radius),
             diameter,
             "mm",
-        ),  # fmt: skip
+        ),
         mask_label=label,
         rank=0.9 if known else 0.5,
         notes=("thick_slices",),

@@ -77,7 +77,8 @@ def verdict(assessment: Assessment, lang: Language) -> dict[str, Any]:
     """The probability in numbers and words, or why there is none."""
     probability, positive = assessment.probability, assessment.positive
     meaning = assessment.meaning
-    shown: dict[str, Any] = {"probability": None, "bars": "", "gauge": "", "set": "", "reasons": []}
+    shown: dict[str, Any] = dict.fromkeys(("bars", "gauge", "set", "caution"), "")
+    shown |= {"probability": None, "reasons": []}
     if not probability:
         known = [r for r in assessment.reasons if r != "no_classifier"]
         shown["headline"] = (

@@ -56,7 +56,9 @@ def summary_text(analysis: Analysis, lang: Language, identity: Identity | None =
 
 def _rule_words(rule: RuleResult, lang: Language) -> str:
     shown = rule_view(rule, lang)
-    advice = lang.pause.join(f"{label} {words}".strip() for label, words in shown["advice"])
+    advice = lang.semicolon.join(
+        f"{label}{lang.colon}{words}" if label else words for label, words in shown["advice"]
+    )
     said = f"{shown['name']}{lang.colon}{shown['outcome']}"
     return f"{said} ({advice})" if advice else said
 
