@@ -133,3 +133,11 @@ def test_damage_never_escapes_as_another_error(dicom, tmp_path):
         except errors.InputError as error:
             outcomes.add(error.code)
     assert len(outcomes) > 1
+
+
+def test_slope_of_zero(dicom, tmp_path):
+    def flat(data, _):
+        data.RescaleSlope = 0
+
+    [(_, error)] = find_series(dicom.series(tmp_path, count=1, change=flat)).rejected
+    assert type(error) is errors.UnreadableFile

@@ -164,6 +164,12 @@ def test_splits_and_groups(tmp_path):
     assert groups[0] == groups[1] != groups[2]
 
 
+def test_cases_that_no_fold_names_have_no_split(tmp_path):
+    folder = nnunet(tmp_path)
+    (folder / "splits_final.json").write_text('[{"train": ["p1_1"], "val": ["p2_1"]}]')
+    assert [e.split for e in open_dataset(folder)] == ["train", None, "val"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [

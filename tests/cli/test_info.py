@@ -184,3 +184,13 @@ def test_real_data(shared_data, name, words):
     result = run(shared_data(name.split("/")[0]).parent / Path(name))
     assert result.exit_code == 0
     assert words in result.stdout
+
+
+def test_data_set_whose_first_image_is_damaged(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"words")
+    Image.fromarray(np.zeros((4, 5), np.uint8)).save(tmp_path / "b.png")
+    (tmp_path / "labels.csv").write_text("file,label\na.png,x\nb.png,y\n")
+    result = run(tmp_path)
+    assert result.exit_code == 1
+    assert "a.png" in result.stderr
+    assert run(tmp_path / "labels.csv").exit_code == 1

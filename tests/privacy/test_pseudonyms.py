@@ -33,6 +33,10 @@ def test_same_text_same_pseudonym_and_never_the_text(tmp_path):
     assert names.key.hex() not in repr(names)
 
 
+def test_names_that_are_not_unicode(tmp_path):
+    assert Pseudonymiser.load(tmp_path).pseudonym("caf\udce9.dcm", "case").startswith("C-")
+
+
 def test_other_keys_other_pseudonyms(tmp_path):
     one = Pseudonymiser.load(tmp_path / "a").pseudonym("x")
     assert one != Pseudonymiser.load(tmp_path / "b").pseudonym("x")

@@ -52,7 +52,15 @@ def describe(path: str | Path, progress: Progress = silent) -> dict[str, Any]:
     dataset = open_dataset(place)
     if dataset.kind in ("images", "stack"):
         return _describe_images(dataset, progress)
-    return {"kind": dataset.kind, "dataset": describe_dataset(dataset), "refused": []}
+    found = describe_dataset(dataset)
+    refused = []
+    if dataset.entries:
+        try:
+            volumes = dataset.entries[0].load().volumes
+            found["first_case"] = {n: describe_volume(v) for n, v in volumes.items()}
+        except InputError as error:
+            refused.append(refusal(dataset.entries[0].name, error))
+    return {"kind": dataset.kind, "dataset": found, "refused": refused}
 
 
 def describe_volume(volume: Volume) -> dict[str, Any]:
@@ -95,7 +103,7 @@ def describe_dataset(dataset: Dataset) -> dict[str, Any]:
     """Counts of a data set."""
     entries = dataset.entries
     splits = Counter(entry.split for entry in entries if entry.split is not None)
-    found: dict[str, Any] = {
+    return {
         "cases": len(entries),
         "groups": len({entry.group for entry in entries}),
         "classes": {
@@ -113,12 +121,6 @@ def describe_dataset(dataset: Dataset) -> dict[str, Any]:
         "points": sum(len(entry.points) for entry in entries),
         "notes": list(dataset.notes),
     }
-    first = next(iter(entries), None)
-    if first is not None:
-        found["first_case"] = {
-            name: describe_volume(volume) for name, volume in first.load().volumes.items()
-        }
-    return found
 
 
 def axes(geometry: Geometry) -> str:

@@ -86,7 +86,7 @@ def looks_like_dicom(path: Path) -> bool:
         with path.open("rb") as stream:
             start = stream.read(132)
     except OSError:
-        return False
+        return path.suffix.lower() in SUFFIXES
     if start[128:132] == b"DICM":
         return True
     if path.suffix.lower() in SUFFIXES:

@@ -308,6 +308,12 @@ def check_pixels(header: Header) -> None:
             f"{header.frames} frames, {header.bits_stored} of {header.bits_allocated} bits.",
             path=path,
         )
+    if header.slope == 0:
+        raise UnreadableFile(
+            "RescaleSlope is zero, which makes every voxel the same.",
+            path=path,
+            remedy="Export the image again.",
+        )
     if elements.pixel_length < 0:  # encapsulated: each frame is held against its size when decoded
         return
     expected = header.bytes_expected

@@ -84,9 +84,10 @@ def open_nnunet(folder: Path, *, strict: bool = True) -> Dataset:
     names = Pseudonymiser.load()
     entries = []
     for name, files in cases.items():
-        split = "test" if files.test else "train" if has_test or folds else None
-        if folds and not files.test and name in folds[0][1]:
-            split = "val"
+        split = "test" if files.test else "train" if has_test else None
+        if folds and not files.test:
+            train, val = folds[0]
+            split = "train" if name in train else "val" if name in val else None
         group = groups.get(name)
         key = names.pseudonym(name, "case")
         entries.append(

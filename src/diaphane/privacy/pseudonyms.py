@@ -48,7 +48,7 @@ class Pseudonymiser:
         ``kind`` is "patient", "case", "series", "study" or "group"; the same text of another
         kind gets an unrelated pseudonym.
         """
-        message = f"{kind}\0{text}".encode()
+        message = f"{kind}\0{text}".encode("utf-8", "surrogateescape")
         digest = hmac.new(self.key, message, hashlib.sha256).hexdigest()
         return f"{_PREFIX[kind]}-{digest[:_DIGITS]}"
 
