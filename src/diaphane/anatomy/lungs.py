@@ -160,7 +160,7 @@ def segment_lungs(volume: Volume) -> Lungs:
     dense = work.mean(hu)
     if not np.isfinite(dense).all():
         raise InvalidVoxels("The scan holds NaN or infinite values.")
-    np.clip(dense, -1024.0, 3071.0, out=dense)
+    dense = np.clip(dense, -1024.0, 3071.0)
     right, left, airways, body = _segment(dense, work.spacing)
     mask = np.zeros(upright.shape, dtype=np.uint8)
     for label, side in ((RIGHT, right), (LEFT, left)):
