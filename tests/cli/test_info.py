@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -97,6 +98,17 @@ def test_nothing_can_be_done(tmp_path, name):
     code, found = run_json(tmp_path / name)
     assert code == 3
     assert found["error"] == "EmptyInput"
+
+
+def test_neither_file_nor_folder():
+    result = run(os.devnull)
+    assert result.exit_code == 3
+    assert "unexpected" not in result.stderr
+
+
+def test_index_of_a_disc():
+    path = get_testdata_file("dicomdirtests/DICOMDIR", download=False)
+    assert "index without images" in run(path).stderr
 
 
 def test_only_refused(tmp_path):

@@ -11,9 +11,9 @@ import numpy as np
 
 from diaphane.acquire.dataset import SPLITS, Dataset
 from diaphane.acquire.opening import open_dataset
-from diaphane.acquire.reading import format_of, has_dicom, load
+from diaphane.acquire.reading import format_of, has_dicom, load, require_place
 from diaphane.acquire.series import SeriesHeader, SeriesList, find_series, nothing_found
-from diaphane.core.errors import EmptyInput, InputError
+from diaphane.core.errors import InputError
 from diaphane.core.geometry import Geometry
 from diaphane.core.protocols import Progress, silent
 from diaphane.core.volume import Volume
@@ -37,8 +37,7 @@ def describe(path: str | Path, progress: Progress = silent) -> dict[str, Any]:
         When there is nothing that can be read.
     """
     place = Path(path)
-    if not place.exists():
-        raise EmptyInput("There is no such file or folder.", path=place)
+    require_place(place)
     if place.is_file():
         kind = format_of(place)
         if kind == "dicom":

@@ -11,7 +11,7 @@ from diaphane.acquire.dataset import Dataset, refused
 from diaphane.acquire.folders import file_entry, open_class_folders, open_dicom, open_images
 from diaphane.acquire.medmnist import open_medmnist
 from diaphane.acquire.nnunet import is_nnunet, open_nnunet
-from diaphane.acquire.reading import has_dicom, visible
+from diaphane.acquire.reading import has_dicom, require_place, visible
 from diaphane.core.errors import DatasetError, EmptyInput, InputError
 from diaphane.privacy import Pseudonymiser
 
@@ -119,8 +119,7 @@ def _input(path: str | Path, *, stack: bool) -> Dataset:
 
 def _tabled(place: Path, *, strict: bool, subgroups: Sequence[str] = ()) -> Dataset | None:
     """Kinds that a table or an archive makes certain."""
-    if not place.exists():
-        raise EmptyInput("There is no such file or folder.", path=place)
+    require_place(place)
     if place.is_file():
         if place.name == manifest.FILE:
             return manifest.open_manifest(place.parent, strict=strict, subgroups=subgroups)

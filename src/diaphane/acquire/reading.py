@@ -68,8 +68,7 @@ def load(path: Path, *, series: str | None = None, threads: int | None = None) -
     """As :func:`read`, with source and identity."""
     if path.is_dir():
         return _load_folder(path, series, threads)
-    if not path.exists():
-        raise EmptyInput("There is no such file or folder.", path=path)
+    require_place(path)
     kind = format_of(path)
     if kind == "dicom":
         return _load_dicom(path, series, threads)
@@ -87,6 +86,20 @@ def load(path: Path, *, series: str | None = None, threads: int | None = None) -
         else "Formats: DICOM, NIfTI, MHA, MHD, NRRD, PNG, JPEG, TIFF."
     )
     raise UnreadableFile("This format is not read as an image.", path=path, remedy=remedy)
+
+
+def require_place(path: Path) -> None:
+    """Refuse what is neither a file nor a folder.
+
+    Raises
+    ------
+    EmptyInput
+        When nothing is there, or a device or pipe.
+    """
+    if not path.exists():
+        raise EmptyInput("There is no such file or folder.", path=path)
+    if not (path.is_file() or path.is_dir()):
+        raise EmptyInput("This is neither a file nor a folder.", path=path)
 
 
 def format_of(path: Path) -> str:

@@ -244,6 +244,10 @@ def nothing_found(found: SeriesList, paths: Paths) -> InputError:
         return found.rejected[0][1]
     path = paths if isinstance(paths, str | Path) else None
     kinds = ", ".join(sorted({kind for _, kind in found.others}))
+    if kinds == "DICOMDIR":
+        return NoPixelData(
+            "A DICOMDIR is an index without images.", path=path, remedy="Give its folder."
+        )
     if found.others:
         return NoPixelData(
             f"The DICOM objects here are no images ({kinds}).",

@@ -86,7 +86,7 @@ def _lines(path: str, found: Mapping[str, Any]) -> list[str]:
 def _series_lines(path: str, found: Mapping[str, Any]) -> list[str]:
     series: Sequence[Mapping[str, Any]] = found["series"]
     files = sum(item["files"] for item in series)
-    lines = [f"{path}: DICOM, {len(series)} series, {files} files", ""]
+    lines = [f"{path}: DICOM, {len(series)} series, {files} file{'s' * (files != 1)}", ""]
     rows = [("no", "modality", "size", "spacing mm", "plane", "kernel", "description")]
     for item in series:
         words = [item["description"]] + (["(localizer)"] if item["localizer"] else [])
