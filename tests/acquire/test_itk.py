@@ -84,6 +84,17 @@ def test_header_without_its_data(tmp_path):
         read(tmp_path / "a.mhd")
 
 
+@pytest.mark.parametrize("suffix", [".mhd", ".nhdr"])
+@pytest.mark.parametrize("name", ["../secret.raw", "/etc/hostname", "sub/secret.raw"])
+def test_header_that_names_a_file_elsewhere(tmp_path, suffix, name):
+    sitk.WriteImage(image(), str(tmp_path / f"a{suffix}"))
+    path = tmp_path / f"a{suffix}"
+    path.write_text(path.read_text().replace("a.raw", name))
+    assert name in path.read_text()
+    with pytest.raises(errors.UnreadableFile, match="another folder"):
+        read(path)
+
+
 def test_not_a_number(tmp_path):
     made = sitk.GetImageFromArray(np.full((2, 3, 4), np.nan, np.float32))
     sitk.WriteImage(made, str(tmp_path / "a.nrrd"))

@@ -90,7 +90,7 @@ def test_series_are_told_apart_and_named(dicom, tmp_path):
     dicom.series(tmp_path / "a")
 
     def other(data, index):
-        data.SeriesInstanceUID = dicom.series_uid + ".1"
+        data.SeriesInstanceUID = "1.2.3.77"
         data.SeriesNumber = 9
         data.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from diaphane.core.volume import Volume
 
 SUFFIXES = (".mha", ".mhd", ".nrrd", ".nhdr")
 
+_DATA_FILE = re.compile(rb"(?:^|\n)(?:ElementDataFile *=|data ?file:) *([^\r\n]+)", re.IGNORECASE)
 _HEADER_BYTES = 64 * 1024
 
 
@@ -81,6 +83,7 @@ def _stated(path: Path) -> dict[str, bool]:
             start = stream.read(_HEADER_BYTES)
     except OSError as error:
         raise UnreadableFile(f"Cannot be opened: {error.strerror or error}.", path=path) from error
+    _require_beside(start, path)
     if start.startswith(b"NRRD"):
         names = _names(start.split(b"\n\n")[0].split(b"\r\n\r\n")[0], b":")
         return {
@@ -93,6 +96,18 @@ def _stated(path: Path) -> dict[str, bool]:
         "place": bool({"transformmatrix", "orientation", "rotation"} & names)
         and bool({"offset", "position", "origin"} & names),
     }
+
+
+def _require_beside(start: bytes, path: Path) -> None:
+    """Refuse a header whose data file lies in another folder: it could name any file."""
+    found = _DATA_FILE.search(start)
+    name = found[1].decode("latin-1").strip() if found else "LOCAL"
+    if Path(name).name != name or "\\" in name:
+        raise UnreadableFile(
+            "The header names a data file in another folder.",
+            path=path,
+            remedy="Put both files into one folder, and name the data file without a path.",
+        )
 
 
 def _names(text: bytes, separator: bytes) -> set[str]:
