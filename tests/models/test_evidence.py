@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from diaphane.models import (
     EvidenceConfig,
     EvidenceNet,
     EvidenceOutput,
+    blend,
     export_onnx,
     load_checkpoint,
     pick_device,
@@ -230,6 +232,23 @@ def test_ensemble_is_the_mean_of_its_members() -> None:
         mean = torch.stack([getattr(out, name) for out in outs]).mean(0)
         torch.testing.assert_close(getattr(fused, name), mean)
     torch.testing.assert_close(fused.features, torch.cat([out.features for out in outs], dim=1))
+
+
+def test_a_blend_scores_the_weighted_mean() -> None:
+    both = CONFIGS["gru"]
+    image = make_net(replace(both, use_concepts=False), 1)
+    concepts = make_net(replace(both, use_image=False), 2)
+    batch = make_batch(both, [4, 2])
+    net = blend(image, concepts, 0.4)
+    out = net(*batch)
+    assert_adds_up(out)
+    assert net.config == both
+    expected = 0.4 * image(*batch).logit + 0.6 * concepts(*batch).logit
+    torch.testing.assert_close(out.logit, expected)
+    torch.testing.assert_close(out.maps, 0.4 * image(*batch).maps)
+    for wrong in ((concepts, image, 0.4), (image, image, 0.4), (image, concepts, 1.0)):
+        with pytest.raises(PlanError):
+            blend(*wrong)
 
 
 def test_views_turn_with_the_image() -> None:

@@ -1,5 +1,6 @@
 """Networks whose score is a sum of evidence; checkpoints and export. Needs torch."""
 
+from diaphane.models.blend import blend
 from diaphane.models.checkpoint import load_checkpoint, save_checkpoint
 from diaphane.models.config import EvidenceConfig
 from diaphane.models.curves import shape_curves
@@ -14,6 +15,7 @@ __all__ = [
     "EvidenceNet",
     "EvidenceOutput",
     "View",
+    "blend",
     "export_onnx",
     "load_checkpoint",
     "pick_device",
