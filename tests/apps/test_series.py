@@ -62,7 +62,9 @@ def test_the_only_one(rule):
 
 
 def test_slices_below_1_5_mm_do_not_beat_a_lung_kernel(rule):
-    taken, _ = choose_series([offer(1, kernel="B31f", spacing=(0.6, 0.7, 0.7), slices=500), THIN], rule)
+    taken, _ = choose_series(
+        [offer(1, kernel="B31f", spacing=(0.6, 0.7, 0.7), slices=500), THIN], rule
+    )
     assert taken == 1
 
 

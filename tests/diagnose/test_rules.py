@@ -22,9 +22,7 @@ TABLE = [
 
 
 def said(probability: float) -> Assessment:
-    return Assessment(
-        {"benign": 1 - probability, "malignant": probability}, positive="malignant"
-    )
+    return Assessment({"benign": 1 - probability, "malignant": probability}, positive="malignant")
 
 
 @pytest.mark.parametrize(("diameter", "count", "low", "high"), TABLE)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from diaphane.anatomy import Candidate, Lungs, locate, propose_candidates, segment_lungs
 from diaphane.anatomy import segment_nodule as outline_at
+from diaphane.anatomy.candidates import SHOWN as WORTH_SHOWING
 from diaphane.apps.nodule_stack import NoduleStack, nodule_stack, stack_recipe
 from diaphane.apps.series import load_series_rule
 from diaphane.apps.stages import Stages
@@ -69,7 +70,11 @@ ATTACHMENTS = {
 
 @dataclass(frozen=True, eq=False)
 class Spot:
-    """A place that may become a finding: a proposal of the search, or a reader's point."""
+    """A place that may become a finding: a proposal of the search, or a reader's point.
+
+    ``stack``, ``prediction`` and ``positive`` (the class that it is about) are there once the
+    classifier has seen it.
+    """
 
     index: Index
     origin: str
@@ -78,6 +83,7 @@ class Spot:
     attachment: str = ""
     stack: NoduleStack | None = None
     prediction: Prediction | None = None
+    positive: str = ""
 
     @property
     def long_axis(self) -> float:
@@ -132,11 +138,13 @@ class LungCt:
         with stages("lungs", 0.08):
             lungs = segment_lungs(volume)
         with stages("candidates", 0.45):
-            proposed = propose_candidates(volume, lungs, MIN_DIAMETER_MM)
+            found = propose_candidates(volume, lungs, MIN_DIAMETER_MM)
+            proposed = [c for c in found if c.score >= WORTH_SHOWING]
         spots: list[Spot] = []
-        for number, (index, found) in enumerate(_in_order(points, proposed)):
+        for number, (index, candidate) in enumerate(_in_order(points, proposed)):
             with stages("segment", 0.75 + 0.1 * number / (len(points) + len(proposed))):
-                _add(spots, _outlined(index, found, volume, lungs))
+                if candidate is None or not _taken(spots, candidate):
+                    _add(spots, _outlined(index, candidate, volume, lungs))
 
         bundle = self._classifier(request.threads)
         with stages("classify", 0.87):
@@ -220,6 +228,16 @@ def _outlined(index: Index, found: Candidate | None, volume: Volume, lungs: Lung
     )
 
 
+def _taken(spots: list[Spot], found: Candidate) -> bool:
+    """Whether a proposal lies in an outline that is already there; it lends its attachment."""
+    for i, other in enumerate(spots):
+        if other.region is not None and other.region.covers(np.asarray(found.index)):
+            if not other.attachment:
+                spots[i] = replace(other, attachment=ATTACHMENTS.get(found.attachment, ""))
+            return True
+    return False
+
+
 def _add(spots: list[Spot], spot: Spot) -> None:
     """Take a spot in, unless it is nothing, or another one already there."""
     region = spot.region
@@ -228,10 +246,8 @@ def _add(spots: list[Spot], spot: Spot) -> None:
             spots.append(spot)
         return
     for i, other in enumerate(spots):
-        if other.region is None:
-            continue
-        if region.overlap(other.region) >= SAME or other.region.covers(np.asarray(spot.index)):
-            if spot.attachment and not other.attachment:
+        if other.region is not None and region.overlap(other.region) >= SAME:
+            if not other.attachment:
                 spots[i] = replace(other, attachment=spot.attachment)
             return
     spots.append(spot)
@@ -255,7 +271,7 @@ def _rated(spots: Sequence[Spot], volume: Volume, bundle: Bundle | None) -> list
         waiting.append((i, prepared))
     answers = bundle.predict_prepared([prepared for _, prepared in waiting])
     for (i, _), answer in zip(waiting, answers, strict=True):
-        rated[i] = replace(rated[i], prediction=answer)
+        rated[i] = replace(rated[i], prediction=answer, positive=bundle.manifest.targets[0])
     return rated
 
 
@@ -269,13 +285,8 @@ def _rank(spot: Spot) -> float:
     suspicion = 1.0 if spot.is_mass else 0.5
     said = spot.prediction
     if said is not None and not said.unlike_training:
-        suspicion = (
-            max(said.probability.values())
-            if len(said.probability) != 2
-            else list(said.probability.values())[1]
-        )
-    likeness = max(spot.score, 0.9) if spot.is_mass else spot.score
-    return first + likeness * (0.5 + 0.5 * suspicion)
+        suspicion = said.probability[spot.positive]
+    return first + spot.score * (0.5 + 0.5 * suspicion)
 
 
 def _finding(spot: Spot, number: int, study: Study, lungs: Lungs, bundle: Bundle | None) -> Finding:
@@ -350,9 +361,8 @@ def _with_rules(findings: Sequence[Finding], bundle: Bundle | None) -> list[Find
     """Findings with what Fleischner 2017 says beside the model, and where the two disagree."""
     table = load_rule("fleischner_2017_solid")
     nodules = [f for f in findings[:SHOWN] if f.code == "nodule"]
-    threshold = 0.5
-    if bundle is not None and bundle.manifest.operating_points:
-        threshold = bundle.manifest.operating_points[0].threshold
+    points = {} if bundle is None else {p.name: p for p in bundle.manifest.operating_points}
+    threshold = points["youden"].threshold if "youden" in points else 0.5
     ruled = []
     for finding in findings:
         diameter = finding.measure("mean_diameter")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from diaphane.core.errors import InvalidVoxels
 from diaphane.core.finding import Diameter, Location, Measurement
 from diaphane.core.volume import Volume
 from diaphane.measure import Measurements, measure_mask
 
 Mask = NDArray[np.bool_]
 Box = tuple[slice, slice, slice]
+Pair = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 HU = "[hnsf'U]"
 """UCUM's Hounsfield unit."""
@@ -45,12 +47,19 @@ class Region:
         InvalidVoxels
             When the mask is empty.
         """
+        if not mask.any():
+            raise InvalidVoxels("A region needs at least one voxel.")
         spacing = volume.geometry.spacing
         known = None if None in spacing else volume.geometry.spacing_mm
-        image = volume.voxels if volume.voxels.ndim == 3 else None
-        measures = measure_mask(mask, known, image)
         box = mask_box(mask)
-        return cls(box, mask[box].copy(), measures)
+        # A voxel of margin, so that only the border of the scan itself counts as an edge.
+        wide = tuple(
+            slice(max(0, b.start - 1), min(n, b.stop + 1))
+            for b, n in zip(box, mask.shape, strict=True)
+        )
+        image = volume.voxels[wide] if volume.voxels.ndim == 3 else None
+        measures = measure_mask(mask[wide], known, image)
+        return cls(box, mask[box].copy(), _moved(measures, wide))
 
     def covers(self, index: NDArray[np.float64]) -> bool:
         """Whether the voxel at a native index ``(z, y, x)`` belongs to the mask."""
@@ -80,6 +89,28 @@ class Region:
     def paint(self, labels: NDArray[np.uint16], value: int) -> None:
         """Write ``value`` into ``labels`` wherever the mask is set."""
         labels[self.box][self.mask] = value
+
+
+def _moved(measures: Measurements, box: tuple[slice, ...]) -> Measurements:
+    """Measurements within a box, with their indices on the whole grid."""
+    z, y, x = (b.start for b in box)
+
+    def index(at: tuple[float, float, float]) -> tuple[float, float, float]:
+        return at[0] + z, at[1] + y, at[2] + x
+
+    def ends(pair: Pair) -> Pair:
+        return index(pair[0]), index(pair[1])
+
+    first, last = measures.slice_range
+    return replace(
+        measures,
+        long_axis_ends=ends(measures.long_axis_ends),
+        short_axis_ends=ends(measures.short_axis_ends),
+        slice_index=measures.slice_index + z,
+        largest_slice=measures.largest_slice + z,
+        slice_range=(first + z, last + z),
+        centroid=index(measures.centroid),
+    )
 
 
 def mask_box(mask: Mask) -> Box:
