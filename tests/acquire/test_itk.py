@@ -85,7 +85,9 @@ def test_header_without_its_data(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".mhd", ".nhdr"])
-@pytest.mark.parametrize("name", ["../secret.raw", "/etc/hostname", "sub/secret.raw"])
+@pytest.mark.parametrize(
+    "name", ["../secret.raw", "/etc/hostname", "sub/a.raw", "LIST\n/etc/hostname"]
+)
 def test_header_that_names_a_file_elsewhere(tmp_path, suffix, name):
     sitk.WriteImage(image(), str(tmp_path / f"a{suffix}"))
     path = tmp_path / f"a{suffix}"

@@ -101,8 +101,10 @@ def _stated(path: Path) -> dict[str, bool]:
 def _require_beside(start: bytes, path: Path) -> None:
     """Refuse a header whose data file lies in another folder: it could name any file."""
     found = _DATA_FILE.search(start)
-    name = found[1].decode("latin-1").strip() if found else "LOCAL"
-    if Path(name).name != name or "\\" in name:
+    names = [found[1].decode("latin-1").strip()] if found else []
+    if found and names[0].upper().startswith("LIST"):
+        names = start[found.end() :].decode("latin-1").split()
+    if any("\\" in n or Path(n).name != n.removeprefix("./") for n in names):
         raise UnreadableFile(
             "The header names a data file in another folder.",
             path=path,
