@@ -76,6 +76,8 @@ def test_a_grid_can_be_given():
         ("[window: {level: 0, widht: 1}]", r"Step 1: 'window' has no key 'widht'"),
         ("[window: {level: 0}]", r"Step 1: 'window', width"),
         ("[window: {level: low, width: 3}]", r"Step 1: 'window', level"),
+        ("[window: {level: .inf, width: 3}]", r"Step 1: 'window': .*finite"),
+        ("[clip: {low: .nan}]", r"Step 1: 'clip': .*finite"),
         ("[window: {level: 0, width: -3}]", r"Step 1: .*width above zero"),
         ("[resample: {spacing: [1, 1]}]", r"Step 1: 'resample', spacing"),
         ("[resample: {spacing: [1, 1, -1]}]", r"Step 1: .*positive"),

@@ -294,6 +294,10 @@ def make_step(name: str, parameters: Mapping[str, Any]) -> Step:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "value"
         raise RecipeError(f"'{name}', {where}: {first['msg']}.") from error
+    try:
+        _parameters(step)
+    except ValueError as error:
+        raise RecipeError(f"'{name}': every number must be finite.") from error
     return step
 
 
