@@ -27,10 +27,22 @@ ZOOM_PIXELS = 340
 
 def place_words(finding: Finding, lang: Language) -> str:
     """Where it lies: side, third, and what it touches, in words."""
+    details = detail_words(finding, lang)
+    return lang.pause.join([*filter(None, [side_words(finding, lang)]), *details])
+
+
+def side_words(finding: Finding, lang: Language) -> str:
+    """Side and third only."""
     anatomy = finding.location.anatomy
-    order = ["side", "third", *sorted(set(anatomy) - {"organ", "side", "third"})]
-    parts = [lang.say(kind, anatomy[kind]) for kind in order if anatomy.get(kind)]
+    parts = [lang.say(kind, anatomy[kind]) for kind in ("side", "third") if anatomy.get(kind)]
     return lang.separator.join(parts)
+
+
+def detail_words(finding: Finding, lang: Language) -> list[str]:
+    """What else is known of its place, such as what it touches."""
+    anatomy = finding.location.anatomy
+    kinds = sorted(set(anatomy) - {"organ", "side", "third"})
+    return [lang.say(kind, anatomy[kind]) for kind in kinds if anatomy[kind]]
 
 
 def size_words(finding: Finding, lang: Language) -> str:
@@ -89,7 +101,7 @@ def verdict(assessment: Assessment, lang: Language) -> dict[str, Any]:
         return shown
     names = {name: class_words(name, meaning, lang) for name in probability}
     if positive is not None and positive in probability and len(probability) <= 2:
-        p = float(probability[positive])
+        named, p = positive, float(probability[positive])
         words = names[positive]
         if meaning and lang.knows("meaning", meaning):
             words = lang.say("meaning", meaning)
@@ -101,9 +113,9 @@ def verdict(assessment: Assessment, lang: Language) -> dict[str, Any]:
             ends=(lang.percent(0.0), lang.percent(1.0)),
         )
     else:
-        best = max(probability, key=lambda name: float(probability[name]))
-        p = float(probability[best])
-        shown["headline"] = names[best]
+        named = max(probability, key=lambda name: float(probability[name]))
+        p = float(probability[named])
+        shown["headline"] = names[named]
     if len(probability) > 2 or positive not in probability:
         rows = sorted(probability.items(), key=lambda item: -float(item[1]))[:12]
         shown["bars"] = charts.bars(
@@ -113,6 +125,7 @@ def verdict(assessment: Assessment, lang: Language) -> dict[str, Any]:
             highest=1.0,
         )
     shown["probability"] = lang.percent(p)
+    shown["short"] = names[named]
     shown["share"] = round(p * 100, 1)
     if assessment.prediction_set:
         members = [names.get(n, n) for n in assessment.prediction_set]

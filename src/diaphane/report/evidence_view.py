@@ -72,6 +72,7 @@ def slices_of(evidence: Evidence, layer: Layer, lang: Language) -> list[dict[str
     chosen = sorted(np.argsort(-weights, kind="stable")[:SHOWN_SLICES].tolist())
     low, high = float(np.nanmin(image)), float(np.nanmax(image))
     sums = np.asarray(evidence.maps, dtype=np.float64).sum(axis=(1, 2))
+    digits = 2 if np.abs(sums).max(initial=0.0) >= 0.1 else 3
     height, width = image.shape[-2:]
     # A mask over everything says nothing; its outline would be a frame.
     bounded = mask.shape == image.shape and float(mask.mean()) < 0.98
@@ -86,11 +87,15 @@ def slices_of(evidence: Evidence, layer: Layer, lang: Language) -> list[dict[str
             "weight": lang.percent(float(weights[t])),
             "share": round(float(weights[t] / weights.max()) * 100, 1) if weights.max() > 0 else 0,
             "strongest": bool(t == int(weights.argmax())),
-            "sum": lang.signed(float(sums[t])),
-            "raises": bool(sums[t] >= 0),
+            "sum": lang.signed(float(sums[t]), digits),
+            "sign": _sign(round(float(sums[t]), digits)),
         }
         for t in chosen
     ]
+
+
+def _sign(value: float) -> str:
+    return "raises" if value > 0 else "lowers" if value < 0 else "neither"
 
 
 def concept_value(concept: ConceptEvidence, pixel_mm: float | None, lang: Language) -> str:

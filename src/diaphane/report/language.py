@@ -123,9 +123,9 @@ class Language:
         return shown.replace("-", "−")
 
     def signed(self, value: float, digits: int = 2) -> str:
-        """``value`` with its sign always shown."""
+        """``value`` with its sign, unless it rounds to zero."""
         shown = self.number(value, digits)
-        return shown if shown.startswith("−") else f"+{shown}"
+        return shown if shown.startswith("−") or not round(value, digits) else f"+{shown}"
 
     def percent(self, share: float | None, digits: int = 0) -> str:
         """A share from 0 to 1 as per cent; never rounded up to certainty."""

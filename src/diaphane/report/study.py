@@ -13,9 +13,11 @@ from diaphane.core.finding import Analysis, BundleRef, Finding
 from diaphane.report import pictures
 from diaphane.report.cards import (
     card,
+    detail_words,
     image_words,
     measured_words,
     place_words,
+    side_words,
     size_words,
     verdict,
 )
@@ -198,13 +200,16 @@ def row_view(finding: Finding, place: int, analysis: Analysis, lang: Language) -
         "number": place,
         "id": f"finding-{place}",
         "title": lang.say("finding", finding.code),
-        "place": place_words(finding, lang),
+        "place": side_words(finding, lang),
+        "detail": [
+            *detail_words(finding, lang),
+            *filter(None, [image_words(finding, analysis, lang)]),
+        ],
         "size": size_words(finding, lang),
         "volume": measured_words(finding, "volume", lang),
-        "image": image_words(finding, analysis, lang),
         "probability": shown["probability"],
         "share": shown.get("share", 0),
-        "headline": shown["headline"],
+        "headline": shown.get("short") or shown["headline"],
     }
 
 
