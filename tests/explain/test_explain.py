@@ -104,7 +104,7 @@ def test_native_map_leaves_thinned_slices_at_zero(bundle):
 
 def test_occlusion_is_a_real_second_run(bundle):
     prepared = bundle.prepare(case(0))
-    found = occlude(bundle, prepared, patch=4, slices=[1, 2], blank="mean")
+    found = occlude(bundle, prepared, patch=4, slices=[1, 2])
     assert found.change.shape == (2, 4, 4)
     assert found.slices == (1, 2)
     touched = ~np.isnan(found.change)
@@ -137,10 +137,10 @@ def test_faithful_maps_beat_chance_and_the_figures_are_plain(bundle):
     found = faithfulness(bundle, cases, seed=0, rounds=200)
     json.dumps(found, allow_nan=False)
     assert found["cases"] == 8
-    assert found["deletion"]["low"] > 0
-    assert found["insertion"]["low"] > 0
-    assert found["deletion"]["low"] <= found["deletion"]["value"] <= found["deletion"]["high"]
-    assert found["deletion"]["share"] > 0.7
+    for name in ("deletion_background", "insertion_background"):
+        assert 0 < found[name]["low"] <= found[name]["value"] <= found[name]["high"]
+        assert found[name]["share"] > 0.7
+    assert found["deletion"]["value"] < found["deletion_background"]["value"]
     assert found["adds_up"] < 1e-4
     assert found["inside_mask"]["value"] > found["mask_share"]
     assert found["outside_change"] == pytest.approx(0, abs=1e-6)
@@ -161,7 +161,7 @@ def test_maps_that_lie_are_found_out(bundle):
     liar.runner = Liar()
     cases = [case(i) for i in range(6)]
     lies = faithfulness(liar, cases, rounds=100, random_runner=honest.runner)
-    assert lies["deletion"]["high"] < 0
+    assert lies["deletion_background"]["high"] < 0
     assert lies["adds_up"] > 1e-4
     assert lies["randomised_weights"]["value"] == pytest.approx(-1, abs=1e-6)
 

@@ -26,9 +26,8 @@ def faithfulness(
     seed: int = 0,
     *,
     target: str | None = None,
-    most: int = 64,
+    most: int = 32,
     rounds: int = 1000,
-    blank: Blank = "background",
     random_runner: Runner | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -42,17 +41,17 @@ def faithfulness(
         Class with a logit of its own; by default the first (binary: the positive one).
     rounds:
         Bootstrap rounds of the 95 % intervals; plain cases are drawn by group.
-    blank:
-        What a deleted place becomes; see :mod:`diaphane.explain.order`.
     random_runner:
-        The same graph with random weights; by default the bundle's with shuffled ones, and
-        without the package ``onnx`` this figure is left out.
+        The same graph with random weights; by default the bundle's with shuffled ones, three
+        times, and without the package ``onnx`` this figure is left out.
 
     Returns
     -------
     dict
         JSON-able. ``deletion``, ``insertion``: gain in logits over random order (above 0:
-        faithful) with interval and ``share`` of cases above 0. ``randomised_weights``: rank
+        faithful) with interval and ``share`` of cases above 0, deleted places at the mean
+        grey; ``deletion_background`` and ``insertion_background`` the same with them at
+        background, which a network may never have seen. ``randomised_weights``: rank
         correlation of maps with those of random weights (near 0: maps depend on what was
         learned). ``inside_mask``: share of absolute contribution on pixels inside the mask,
         beside ``mask_share`` of the frame. ``outside_change``: mean absolute change of the
@@ -70,31 +69,38 @@ def faithfulness(
         prepared.append(bundle.prepare(case) if isinstance(case, Case) else case)
         groups.append((case.group or case.key) if isinstance(case, Case) else str(i))
 
-    curves = []
+    curves: dict[Blank, list[OrderCurves]] = {"mean": [], "background": []}
     for done, case in enumerate(prepared):
-        curves.append(order_curves(bundle, case, target=k, blank=blank, rng=rng))
+        for blank, found in curves.items():
+            found.append(order_curves(bundle, case, target=k, blank=blank, rng=rng))
         progress("faithfulness", (done + 1) / len(prepared))
     figures: dict[str, Any] = {
         "target": manifest.targets[k],
         "cases": len(prepared),
         "seed": seed,
-        "blank": blank,
-        "deletion": _gain([c.deletion_gain for c in curves], groups, rounds, rng),
-        "insertion": _gain([c.insertion_gain for c in curves], groups, rounds, rng),
     }
+    for blank, found in curves.items():
+        mark = "" if blank == "mean" else f"_{blank}"
+        gains = ([c.deletion_gain for c in found], [c.insertion_gain for c in found])
+        figures[f"deletion{mark}"] = _gain(gains[0], groups, rounds, rng)
+        figures[f"insertion{mark}"] = _gain(gains[1], groups, rounds, rng)
     try:
-        other = random_runner or shuffled_runner(bundle, seed)
+        others = (
+            [random_runner]
+            if random_runner
+            else [shuffled_runner(bundle, seed + number) for number in range(3)]
+        )
     except MissingExtra:
         pass
     else:
-        same = map_agreement(bundle, prepared, other, target=k)
-        figures["randomised_weights"] = _interval(np.asarray(same), groups, rounds, rng)
+        same = [map_agreement(bundle, prepared, other, target=k) for other in others]
+        figures["randomised_weights"] = _interval(np.mean(same, axis=0), groups, rounds, rng)
     masses, covered, outside, gaps = _mass(bundle, prepared, k)
     figures["inside_mask"] = _interval(masses, groups, rounds, rng)
     figures["mask_share"] = float(covered.mean()) if prepared else None
     figures["outside_change"] = float(outside.mean()) if prepared else None
     figures["adds_up"] = float(gaps.max()) if prepared else None
-    figures["curves"] = _mean_curves(curves)
+    figures["curves"] = _mean_curves(curves["mean"])
     return figures
 
 

@@ -43,7 +43,7 @@ def occlude(
     target: int = 0,
     patch: int | None = None,
     slices: Sequence[int] | None = None,
-    blank: Blank = "background",
+    blank: Blank = "mean",
 ) -> Occlusion:
     """Blank patches one by one and run again.
 
@@ -57,7 +57,7 @@ def occlude(
     slices:
         Indices t; by default the three with the most attention.
     blank:
-        What a patch becomes inside the mask: background, or the mean grey of the mask.
+        What a patch becomes inside the mask: its mean grey, or background.
     """
     output = bundle.run([prepared])[0]
     height, width = prepared.mask.shape[1:]

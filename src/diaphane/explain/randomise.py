@@ -43,15 +43,19 @@ def map_agreement(
 ) -> list[float]:
     """Rank correlation, case by case, of the bundle's maps with those of ``runner``.
 
-    Over the cells that the mask touches; cases with fewer than three such cells, or with a
-    flat map, count as 0.
+    Of the contribution per masked pixel, over cells that the mask covers by a quarter or more:
+    the mask's own outline, which both networks are given, shall not make them alike. Cases
+    with fewer than three such cells, or with a flat map, count as 0.
     """
     own = bundle.run(prepared)
     other = bundle.run(prepared, runner=runner)
     found = []
     for case, a, b in zip(prepared, own, other, strict=True):
-        inside = cell_mass(case, (a.maps.shape[1], a.maps.shape[2])) > 0
-        found.append(_spearman(a.maps[..., target][inside], b.maps[..., target][inside]))
+        _, h, w, _ = a.maps.shape
+        mass = cell_mass(case, (h, w))
+        inside = mass >= 0.25 * case.mask[0].size / (h * w)
+        density = [out.maps[..., target][inside] / mass[inside] for out in (a, b)]
+        found.append(_spearman(density[0], density[1]))
     return found
 
 
