@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +25,13 @@ CONCEPT_UNITS: Mapping[str, str] = {
     "drift": "px",
     "area": "px2",
     "volume": "px3",
+    "log_area": "px2",
+    "log_volume": "px3",
 }
-"""Units of the concepts of ``measure`` that have one; the others are pure numbers."""
+"""Units of the concepts of ``measure`` that have one; the others are pure numbers.
+
+Logarithms are shown as what they are the logarithm of.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,10 +107,18 @@ def concept_value(concept: ConceptEvidence, pixel_mm: float | None, lang: Langua
     """A concept's value with its unit, in millimetres where the pixel's size is known."""
     if concept.value is None or not np.isfinite(concept.value):
         return lang.text("not given")
-    unit, value = CONCEPT_UNITS.get(concept.name, ""), float(concept.value)
+    return _in_units(float(concept.value), concept.name, pixel_mm, lang)
+
+
+def _in_units(
+    value: float, name: str, pixel_mm: float | None, lang: Language, figures: int = 3
+) -> str:
+    unit = CONCEPT_UNITS.get(name, "")
+    if name.startswith("log_"):
+        value = float(np.exp(min(value, 60.0)))
     if pixel_mm and unit in ("px", "px2"):
         value, unit = value * pixel_mm ** (1 if unit == "px" else 2), unit.replace("px", "mm")
-    return f"{lang.significant(value)} {unit_name(unit)}".strip()
+    return f"{lang.significant(value, figures)} {unit_name(unit)}".strip()
 
 
 def unit_name(unit: str) -> str:
@@ -175,30 +188,24 @@ def shape_curves(
             "label": lang.say("concept", concept.name),
             "value": concept_value(concept, evidence.pixel_mm, lang),
             "chart": charts.shape_curve(
-                _scaled(points, concept.name, evidence.pixel_mm),
+                points,
                 title=lang.say("concept", concept.name),
                 here=None
                 if concept.value is None
-                else _scaled(
-                    [(float(concept.value), concept.contribution)],
-                    concept.name,
-                    evidence.pixel_mm,
-                )[0],
+                else (float(concept.value), concept.contribution),
                 y_range=(min(ys) - room, max(ys) + room),
-                number=lang.number,
+                words=_ends(concept.name, evidence.pixel_mm, lang),
             ),
         }
         for concept, points in found
     ]
 
 
-def _scaled(
-    points: Sequence[tuple[float, float]], name: str, pixel_mm: float | None
-) -> list[tuple[float, float]]:
-    unit = CONCEPT_UNITS.get(name, "")
-    power = {"px": 1, "px2": 2}.get(unit, 0)
-    factor = pixel_mm**power if pixel_mm else 1.0
-    return [(x * factor, y) for x, y in points]
+def _ends(name: str, pixel_mm: float | None, lang: Language) -> Callable[[float], str]:
+    def words(value: float) -> str:
+        return _in_units(value, name, pixel_mm, lang, figures=2)
+
+    return words
 
 
 def curve_points(data: Any, target: str = "") -> list[tuple[float, float]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from diaphane.report.charts import svg
@@ -174,6 +174,7 @@ def shape_curve(
     title: str,
     here: tuple[float, float] | None,
     y_range: tuple[float, float] | None = None,
+    words: Callable[[float], str] | None = None,
     number: Number = plain_number,
 ) -> str:
     """A small curve of what a concept adds at each value, with this case's dot.
@@ -186,6 +187,8 @@ def shape_curve(
         This case's value and contribution, or ``None`` where not given.
     y_range:
         Shared by all curves of a page, so that their heights compare.
+    words:
+        Writes the ends of the axis, where they are shown in another unit than drawn.
     """
     curve = _clean(Line("", points)).points
     wide, tall, top, bottom = 190.0, 96.0, 8.0, 18.0
@@ -210,8 +213,9 @@ def shape_curve(
         body += svg.tag("line", x1=x, x2=x, y1=zero, y2=y, style=f"stroke:{colour};stroke-width:2")
         body += svg.tag("circle", cx=x, cy=y, r=4, style=f"fill:{colour};stroke:var(--card,#fff)")
     _, digits = svg.ticks(x_low, x_high, 3)
-    body += svg.words(4, tall - 4, number(x_low, digits), size=10.5)
-    body += svg.words(wide - 4, tall - 4, number(x_high, digits), anchor="end", size=10.5)
+    low, high = (words(x) if words else number(x, digits) for x in (x_low, x_high))
+    body += svg.words(4, tall - 4, low, size=10.5)
+    body += svg.words(wide - 4, tall - 4, high, anchor="end", size=10.5)
     shown = "" if here is None else f"{number(here[0], digits)}: {number(here[1], 2)}"
     return svg.figure(body, title=title, description=shown or title, width=wide, height=tall)
 
