@@ -53,6 +53,15 @@ def test_seen_cases_are_said(bundle, stacks, tmp_path):
     assert "train: 4 cases" in found.output
 
 
+def test_one_class_only_says_what_is_undefined(toys, bundle, tmp_path):
+    own = toys.write_stacks(tmp_path / "set", 6, seed=4)
+    table = (own / "labels.csv").read_text().splitlines()
+    (own / "labels.csv").write_text("\n".join(r for r in table if ",benign" not in r) + "\n")
+    found = run(bundle, own, "--split", "all", "--out", tmp_path / "o")
+    assert found.exit_code == 0, found.output
+    assert "auc               undefined: only one class is present" in found.output
+
+
 @pytest.mark.parametrize(
     ("more", "code", "said"),
     [

@@ -77,6 +77,8 @@ def evaluate(
                     else f"  ({figure.low:.3f} to {figure.high:.3f})"
                 )
                 say(f"  {name:18}{figure.value:.3f}{span}", quiet=quiet)
+        for name, reason in found.settings.get("undefined", {}).items():
+            say(f"  {name:18}undefined: {reason}", quiet=quiet)
         if done.unlike_training:
             say(f"  {done.unlike_training} cases are unlike the training set", quiet=quiet)
         say(f"Report: {done.out / 'report.html'}", quiet=quiet)
