@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from diaphane.acquire import itk, nifti, raster
-from diaphane.acquire.choosing import ambiguous
 from diaphane.acquire.elements import looks_like_dicom
-from diaphane.acquire.series import SeriesHeader, find_series, nothing_found
+from diaphane.acquire.series import SeriesHeader, ambiguous, find_series, nothing_found
 from diaphane.core.case import Identity, SourceRef
 from diaphane.core.errors import AmbiguousInput, EmptyInput, UnreadableFile
 from diaphane.core.volume import Volume

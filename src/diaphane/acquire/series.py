@@ -17,6 +17,7 @@ from diaphane.acquire.pixels import read_voxels
 from diaphane.acquire.planes import Plane, stack
 from diaphane.core.case import Identified, Identity, Series, SourceRef
 from diaphane.core.errors import (
+    AmbiguousInput,
     EmptyInput,
     InputError,
     NoPixelData,
@@ -144,9 +145,35 @@ class SeriesList:
         found = [series for series in self.series if series.matches(wanted)]
         if len(found) == 1:
             return found[0]
-        from diaphane.acquire.choosing import ambiguous, none_of
-
         raise ambiguous(found) if found else none_of(self.series, wanted)
+
+
+def series_line(series: SeriesHeader) -> str:
+    """One series on one line, without identity."""
+    z, y, x = series.shape
+    spacing = " x ".join("?" if s is None else f"{s:.3g}" for s in series.spacing)
+    number = "-" if series.number is None else str(series.number)
+    extra = [str(series.facts.get("orientation", "")), str(series.facts.get("kernel", ""))]
+    if series.facts.get("localizer"):
+        extra.append("localizer")
+    words = ", ".join(part for part in extra if part)
+    return f"{number}: {series.modality} {z} x {y} x {x}, {spacing} mm, {words} [{series.key}]"
+
+
+def ambiguous(found: Sequence[SeriesHeader], path: str | Path | None = None) -> AmbiguousInput:
+    """Several fit; lists them."""
+    lines = "".join(f"\n  {series_line(series)}" for series in found)
+    return AmbiguousInput(
+        f"There are {len(found)} series:{lines}\n",
+        path=path,
+        remedy="Name one by its number, key or UID with --series.",
+    )
+
+
+def none_of(known: Sequence[SeriesHeader], wanted: str) -> EmptyInput:
+    """None fits; lists what there is."""
+    lines = "".join(f"\n  {series_line(series)}" for series in known)
+    return EmptyInput(f"There is no series '{wanted}'. There are:{lines}")
 
 
 def find_dicom(paths: Paths) -> list[Path]:
