@@ -80,8 +80,13 @@ def main() -> None:
 
 def _out_of_fold(store: CaseStore, plan: Plan, seed: int, part: str, out: Path) -> None:
     """Train all folds of one fold seed and keep the logits."""
-    path = out / f"seed{seed}-{part.replace(' ', '-')}.json"
+    path = _path(out, seed, part)
     if path.exists():
+        return
+    if part == "without the concepts" and plan.apart and _path(out, seed, "full").exists():
+        data = json.loads(_path(out, seed, "full").read_text())
+        data.update(part=part, logit=data["image"], seconds=0.0)  # it learned apart: nothing to do
+        write_text(path, json.dumps(data) + "\n")
         return
     network = {**plan.network.model_dump(mode="json"), **PARTS[part]}
     split = {**plan.split.model_dump(mode="json"), "seed": seed}
@@ -108,9 +113,14 @@ def _out_of_fold(store: CaseStore, plan: Plan, seed: int, part: str, out: Path) 
         "part": part,
         "seconds": time.monotonic() - began,
         "logit": [round(float(v), 6) for v in held.logit[:, 0]],
+        "image": [round(float(v), 6) for v in held.image[:, 0]],
         "fold": [int(v) for v in _fold(members, len(store))],
     }
     write_text(path, json.dumps(data) + "\n")
+
+
+def _path(out: Path, seed: int, part: str) -> Path:
+    return out / f"seed{seed}-{part.replace(' ', '-')}.json"
 
 
 def folds_of(store: CaseStore, plan: Plan) -> list[Member]:
@@ -162,14 +172,14 @@ def judge(
 
 
 def _logit(out: Path, seed: int, part: str) -> Floats:
-    data = json.loads((out / f"seed{seed}-{part.replace(' ', '-')}.json").read_text())
+    data = json.loads(_path(out, seed, part).read_text())
     return np.asarray(data["logit"], dtype=np.float64)
 
 
 def _one_seed(
     out: Path, seed: int, labels: NDArray[np.int64], groups: list[str], area: Floats
 ) -> dict[str, Any]:
-    data = json.loads((out / f"seed{seed}-full.json").read_text())
+    data = json.loads(_path(out, seed, "full").read_text())
     logit = np.asarray(data["logit"], dtype=np.float64)
     fold = np.asarray(data["fold"])
     p = cross_fitted_probabilities(logit[:, None], labels, groups, task="binary", seed=seed)

@@ -39,6 +39,8 @@ class HeldOut:
         Indices ``(n,)`` of the cases that some member held back.
     logit:
         ``(n, K)``, mean over the members that held the case back.
+    image:
+        The image's contribution to it ``(n, K)``.
     features:
         ``(n, M, D)`` by member, NaN where the member saw the case.
     training:
@@ -47,6 +49,7 @@ class HeldOut:
 
     cases: NDArray[np.int64]
     logit: Floats
+    image: Floats
     features: NDArray[np.float32]
     training: tuple[NDArray[np.float32], ...]
 
@@ -81,8 +84,8 @@ def held_out(
     cases = np.unique(np.concatenate([member.held for member in members]))
     place = {int(case): row for row, case in enumerate(cases)}
     outputs = len(plan.output_names)
-    total = np.zeros((len(cases), outputs))
-    count = np.zeros((len(cases), 1))
+    total = np.zeros((len(cases), 2, outputs))
+    count = np.zeros((len(cases), 1, 1))
     size = nets[0].config.feature_size
     features = np.full((len(cases), len(nets), size), np.nan, dtype=np.float32)
     training = []
@@ -90,12 +93,13 @@ def held_out(
         alone = Ensemble([net.to(device)], plan.views).eval()
         said = predict(alone, store, member.held, plan.batch, device)
         rows = np.array([place[int(case)] for case in member.held])
-        total[rows] += said.logit
+        total[rows] += np.stack([said.logit, said.parts[:, 1]], axis=1)
         count[rows] += 1
         features[rows, number] = said.features[:, 0]
         training.append(predict(alone, store, member.fit, plan.batch, device).features[:, 0])
         net.cpu()
-    return HeldOut(cases, total / count, features, tuple(training))
+    mean = total / count
+    return HeldOut(cases, mean[:, 0], mean[:, 1], features, tuple(training))
 
 
 def judge(

@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from diaphane.learn.cases import Batch, CaseStore
 from diaphane.learn.history import Epoch, History
-from diaphane.learn.network import Loss, learnable, learning_rate, network_config, new_network
+from diaphane.learn.network import (
+    Loss,
+    fuse,
+    learnable,
+    learning_rate,
+    network_config,
+    new_network,
+    start_apart,
+)
 from diaphane.learn.plans import Plan
 from diaphane.learn.splits import Member
 from diaphane.learn.state import Position, Saved, Tensors, load_state, save_state
@@ -44,16 +52,17 @@ def reproducible(threads: int | None) -> Iterator[None]:
     import os
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    before = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     if threads is not None:
         torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    # The same as use_deterministic_algorithms(True), which would import a compiler first.
+    torch.set_deterministic_debug_mode("error")
     try:
         with torch.random.fork_rng():
             yield
     finally:
         torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
+        torch.set_deterministic_debug_mode(before[1])
 
 
 def member_seed(plan: Plan, member: Member) -> int:
@@ -125,6 +134,7 @@ class _Pupil:
         self.concepts = task.store.concepts[member.fit]
         net = new_network(plan, self.seed, self.concepts, wanted, self.loss)
         self.net = net.to(task.device)
+        self.concept_bias = start_apart(net, self.loss) if plan.apart else None
         self.parameters = learnable(self.net, plan)
         self.optimiser = _optimiser(self.parameters, plan)
         self.average = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
@@ -177,7 +187,8 @@ class _Pupil:
             for group in self.optimiser.param_groups:
                 group["lr"] = learning_rate(plan, position.step, steps)
             with mixed:
-                logit = net(fed.image, fed.mask, fed.length, fed.concepts).logit
+                out = net(fed.image, fed.mask, fed.length, fed.concepts)
+            logit = out.logit - out.concepts.sum(1) if plan.apart else out.logit
             value = self.loss(logit.float(), task.target[cases].to(task.device))
             if net.shapes is not None and not plan.concept_fit.freeze:
                 value = value + plan.concept_fit.roughness / len(order) * net.roughness()
@@ -196,7 +207,10 @@ class _Pupil:
         """Loss and metric of the averaged weights on the stopping cases; remembers the best."""
         task, stop = self.task, self.member.stop
         self.shadow.load_state_dict(self.average)
-        logit = predict(self.shadow, task.store, stop, self.plan.batch, task.device).logit
+        said = predict(self.shadow, task.store, stop, self.plan.batch, task.device)
+        logit = said.logit
+        if self.plan.apart:  # the image part alone is at work
+            logit = said.parts[:, 1] + self.shadow.bias.detach().cpu().numpy()
         wanted = task.target[stop]
         wanted = wanted if self.plan.task == "multiclass" else wanted.double()
         loss = float(self.loss(torch.from_numpy(logit), wanted, plain=True))
@@ -208,6 +222,8 @@ class _Pupil:
     def finished(self) -> EvidenceNet:
         """The network that is kept."""
         self.net.load_state_dict(self.best if self.member.stop.size else self.average)
+        if self.concept_bias is not None:
+            fuse(self.net, self.concept_bias, self.plan.concept_fit.image_share)
         self.net.centre_concepts(torch.from_numpy(self.concepts).to(self.task.device))
         return self.net.cpu().eval()
 

@@ -140,6 +140,29 @@ def fit_shapes(
     net.centre_concepts(concepts)
 
 
+def start_apart(net: EvidenceNet, loss: Loss) -> torch.Tensor:
+    """Give the image part a bias of its own; returns the concepts' bias ``(K,)``."""
+    kept = net.bias.detach().clone()
+    with torch.no_grad():
+        net.bias.copy_(loss.prior)
+    return kept
+
+
+def fuse(net: EvidenceNet, concept_bias: torch.Tensor, image_share: float) -> None:
+    """Make the score the weighted mean of an image part and a concept part that learned apart.
+
+    Contributions of places are linear in ``weight`` and those of concepts in ``rise`` and
+    ``offset``, so scaling these scales each part, and the parts still add up.
+    """
+    shapes = net.shapes
+    assert shapes is not None
+    with torch.no_grad():
+        net.weight.mul_(image_share)
+        shapes.rise.mul_(1.0 - image_share)
+        shapes.offset.mul_(1.0 - image_share)
+        net.bias.copy_(image_share * net.bias + (1.0 - image_share) * concept_bias.to(net.bias))
+
+
 def learnable(net: EvidenceNet, plan: Plan) -> list[torch.nn.Parameter]:
     """Parameters that the loop changes: all but shape functions that are frozen."""
     frozen: set[int] = set()

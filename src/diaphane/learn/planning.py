@@ -179,7 +179,7 @@ def decide(
             "contrast": 0.0 if outlined else 0.15,
             "gamma": 0.2,
             "noise": 0.0 if outlined else 0.02,
-            "versions": 6 if measured else 0,
+            "versions": 4 if measured else 0,
         },
         "stopping": {"share": 0.15 if rows >= 60 else 0.25, "patience": max(8, epochs // 3)},
         "views": ["as_is", "flip_x"],

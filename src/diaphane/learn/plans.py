@@ -40,15 +40,20 @@ class NetworkPlan(_Part):
 
 
 class ConceptPlan(_Part):
-    """How the shape functions of the concepts are fitted.
+    """How the shape functions of the concepts are fitted, and how they meet the image.
 
     ``first`` fits them alone before the image part, to convergence, with a ``ridge`` on slopes and
     ``roughness`` on bends (both divided by the number of cases); ``freeze`` keeps them so, and the
-    image part learns what they leave.
+    image part learns what they leave. With ``apart`` the image part learns the label itself, and
+    the score is their mean, ``image_share`` of it from the image: what two different looks at a
+    case have in common stands out, and the sum still holds. Then concepts are always first and
+    frozen.
     """
 
     first: bool = True
     freeze: bool = True
+    apart: bool = False
+    image_share: float = Field(default=0.4, gt=0, lt=1)
     ridge: float = Field(default=3.0, ge=0)
     roughness: float = Field(default=3.0, ge=0)
 
@@ -154,6 +159,8 @@ class Plan(_Part):
                 raise ValueError(f"classes.{column} must name two classes for task {self.task}.")
         if (self.task == "multilabel") != (len(self.label_columns) > 1):
             raise ValueError("task is multilabel exactly when there are several label_columns.")
+        if self.concept_fit.apart and not (self.concept_fit.first and self.concept_fit.freeze):
+            raise ValueError("concept_fit.apart needs first and freeze.")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds must differ.")
         return self
@@ -166,6 +173,12 @@ class Plan(_Part):
         if self.task == "multiclass":
             return self.classes[self.label_columns[0]]
         return self.label_columns
+
+    @property
+    def apart(self) -> bool:
+        """Whether image and concepts learn apart; both must be there."""
+        both = self.network.use_image and self.network.use_concepts
+        return self.concept_fit.apart and both and bool(self.input.concept_names)
 
     @property
     def class_names(self) -> tuple[str, ...]:

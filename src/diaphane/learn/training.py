@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from diaphane.acquire import Dataset
 
 Say = Callable[[str], None]
-_PROBES = 64
+_PROBES = 32
 
 
 @dataclass(frozen=True)
