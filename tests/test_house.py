@@ -206,6 +206,15 @@ def test_public_surface() -> None:
         _ = diaphane.no_such_name
 
 
+def test_a_verb_stays_a_verb_when_the_room_of_its_name_is_imported() -> None:
+    from diaphane.batch import evaluate
+    from diaphane.evaluate import evaluate_classification
+
+    importlib.reload(sys.modules["diaphane.evaluate"])
+    assert diaphane.evaluate is evaluate
+    assert callable(evaluate_classification)
+
+
 @pytest.mark.parametrize("room", sorted(import_table()))
 def test_what_a_room_offers_exists(room: str) -> None:
     module = importlib.import_module(f"diaphane.{room}")
