@@ -133,18 +133,21 @@ class LungCt:
         stages = Stages(request.progress)
         study = as_hounsfield(read_study(request, load_series_rule("series_lung_ct"), stages))
         volume = study.volume
-        points = [_index_of(point, volume) for point in request.points]
+        points = [_index_of(point, volume) for point in request.points]  # before any long work
 
         with stages("lungs", 0.08):
             lungs = segment_lungs(volume)
+        spots: list[Spot] = []
+        with stages("segment", 0.4):
+            for point in points:
+                _add(spots, _outlined(point, None, volume, lungs))
         with stages("candidates", 0.45):
             found = propose_candidates(volume, lungs, MIN_DIAMETER_MM)
             proposed = [c for c in found if c.score >= WORTH_SHOWING]
-        spots: list[Spot] = []
-        for number, (index, candidate) in enumerate(_in_order(points, proposed)):
-            with stages("segment", 0.75 + 0.1 * number / (len(points) + len(proposed))):
-                if candidate is None or not _taken(spots, candidate):
-                    _add(spots, _outlined(index, candidate, volume, lungs))
+        for number, candidate in enumerate(proposed):
+            with stages("segment", 0.75 + 0.1 * number / len(proposed)):
+                if not _taken(spots, candidate):
+                    _add(spots, _outlined(candidate.index, candidate, volume, lungs))
 
         bundle = self._classifier(request.threads)
         with stages("classify", 0.87):
@@ -205,13 +208,6 @@ def _index_of(point: Sequence[float], volume: Volume) -> Index:
             remedy=f"In patient mm (LPS) the scan reaches over {reach}.",
         )
     return float(index[0]), float(index[1]), float(index[2])
-
-
-def _in_order(
-    points: Sequence[Index], proposed: Sequence[Candidate]
-) -> list[tuple[Index, Candidate | None]]:
-    """The reader's points first, so that a proposal at the same place gives way."""
-    return [(p, None) for p in points] + [(c.index, c) for c in proposed]
 
 
 def _outlined(index: Index, found: Candidate | None, volume: Volume, lungs: Lungs) -> Spot:

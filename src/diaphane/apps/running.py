@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -124,7 +125,9 @@ def analyze(
 
         progress("report", 0.96)
         shown = examined.identity if identity == "show" else None
-        with replacing(out) as beside:
+        with replacing(out) as beside, warnings.catch_warnings():
+            # The DICOM libraries' warnings quote the patient's name.
+            warnings.simplefilter("ignore")
             write_analysis(examined.value, beside, lang=lang, identity=shown)
     progress("report", 1.0)
     return examined.value

@@ -51,6 +51,7 @@ def demo(
     from diaphane.acquire.phantom import chest_phantom
 
     scan, result = out / "scan", out / "result"
+    _require_free(scan)
     with progress_bar(quiet=quiet, as_json=as_json) as progress:
         progress("phantom", 0.0)
         phantom = chest_phantom(seed, nodules=PLANTED)
@@ -79,20 +80,26 @@ def demo(
     return DONE
 
 
-def _write_scan(phantom: Phantom, folder: Path) -> None:
-    """The phantom as a DICOM series, in one step; an earlier demo's scan is replaced."""
-    from diaphane.acquire.phantom import write_dicom_series
+def _require_free(folder: Path) -> None:
+    """Refuse to replace anything but an earlier demo's scan."""
     from diaphane.core.errors import UsageError
+
+    if not folder.exists():
+        return
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else [folder.name]
+    if not all(name.startswith("IMG") and name.endswith(".dcm") for name in names):
+        raise UsageError(
+            "There is something else where the demo's scan would go.",
+            path=folder,
+            remedy="Give another --out folder.",
+        )
+
+
+def _write_scan(phantom: Phantom, folder: Path) -> None:
+    """The phantom as a DICOM series, in one step."""
+    from diaphane.acquire.phantom import write_dicom_series
     from diaphane.core.files import replacing
 
-    if folder.exists():
-        names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else [folder.name]
-        if not all(name.startswith("IMG") and name.endswith(".dcm") for name in names):
-            raise UsageError(
-                "There is something else where the demo's scan would go.",
-                path=folder,
-                remedy="Give another --out folder.",
-            )
     with replacing(folder) as beside:
         write_dicom_series(phantom, beside)
 
