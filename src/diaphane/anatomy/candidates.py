@@ -32,7 +32,7 @@ _ABOUT_AIRWAYS = 10.0  # mm
 _AERATED = -600.0  # HU
 _LARGE = 6.0  # mm radius; larger ones are outlined in full
 _SLACK = 0.8  # a small outline is known to a voxel only
-SHOWN = 0.5  # score from which a candidate is worth showing
+SHOWN = 0.6  # score from which a candidate is worth showing
 
 
 @dataclass(frozen=True)
@@ -315,7 +315,7 @@ def _distinct(found: list[Candidate], volume: Volume, lungs: Lungs, limit: int) 
         )
         if near or any(mask[z, y, x] for mask in outlines):
             continue
-        if one.radius_mm >= _LARGE and one.score >= 0.5 * SHOWN:
+        if one.radius_mm >= _LARGE and one.score >= 0.4 * SHOWN:
             mask = segment_nodule(volume, one.index, lungs, one.radius_mm)
             if mask.any():
                 whole = _outlined(one, mask, volume)

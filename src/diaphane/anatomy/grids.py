@@ -193,16 +193,6 @@ def opened(mask: Mask, radius: float, spacing: Triple) -> Mask:
     return dilated(core, radius, spacing) & mask
 
 
-def largest(mask: Mask) -> Mask:
-    """The largest face-connected component of ``mask``."""
-    labels, count = ndimage.label(mask)
-    if count == 0:
-        return mask.copy()
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return np.asarray(labels == int(sizes.argmax()), dtype=bool)
-
-
 def bounds(mask: Mask, margin: tuple[int, int, int] = (0, 0, 0)) -> tuple[slice, slice, slice]:
     """Slices of the smallest box around ``mask``, widened by ``margin`` within the grid."""
     found: list[slice] = []

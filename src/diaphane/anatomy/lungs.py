@@ -24,7 +24,6 @@ from diaphane.anatomy.grids import (
     bounds,
     dilated,
     eroded,
-    largest,
     opened,
 )
 from diaphane.anatomy.hull import close_lung
@@ -36,6 +35,7 @@ RIGHT, LEFT = 1, 2
 
 _TISSUE_HU = -450.0  # half way from parenchyma (-850) to soft tissue (0 to 50)
 _GAS_HU = -965.0  # bowel gas and room air lie below, parenchyma even in emphysema above
+_PIECE = 0.1  # share of the largest piece of tissue that makes another piece of the body
 _BETWEEN = 0.9  # share of lung at the frame that the trunk's convex hull holds
 _DEEP = 5.0  # mm; a lung holds a ball of twice that, a gap under the back does not
 _LUNG_ML = 60.0  # a smaller airspace is not called a lung
@@ -95,9 +95,13 @@ def body_mask(hu: Float, spacing: Triple) -> Mask:
 
 def _coarse_body(hu: Float, spacing: Triple) -> Mask:
     tissue = hu > _TISSUE_HU
-    trunk = largest(opened(tissue, 6.0, spacing))
-    if not trunk.any():
-        return trunk
+    labels, count = ndimage.label(opened(tissue, 6.0, spacing))
+    if count == 0:
+        return np.zeros_like(tissue)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    # A narrow field of view cuts the chest into a front and a back.
+    trunk = np.asarray((sizes >= _PIECE * sizes.max())[labels] & (labels > 0), dtype=bool)
     near = dilated(trunk, 4.0, spacing) & tissue
     body = np.zeros_like(tissue)
     for z in range(hu.shape[0]):
