@@ -70,6 +70,47 @@ def test_codes_have_one_kind_each() -> None:
     assert all("." in code for code in MESSAGES)
 
 
+def test_every_code_of_the_lung_app_has_a_sentence() -> None:
+    from diaphane.apps.series import load_series_rule
+    from diaphane.diagnose import load_rule
+
+    rule, choice = load_rule("fleischner_2017_solid"), load_series_rule("series_lung_ct")
+    said = {f"rule.{rule.rule}"}
+    said |= {f"outcome.{row.outcome}" for row in (*rule.rows, *rule.exclusions)}
+    said |= {f"advice.{code}" for row in rule.rows for code in row.gives.values()}
+    said |= {f"unknown.{code}" for code in (*rule.unknown, "nodule_type")}
+    said |= {f"input.{name}" for name in (*rule.inputs, "size", "number", "low_risk", "high_risk")}
+    said |= {f"series.{line.code}" for line in (*choice.require, *choice.prefer)}
+    said |= {f"series.{code}" for code in ("only", "preferred", "asked_for", "not_requested")}
+    said |= {f"finding.{code}" for code in ("nodule", "mass", "point", "image")}
+    said |= {f"reason.{code}" for code in (
+        "larger_than_training", "cut_by_frame", "unlike_training", "not_segmented",
+        "no_classifier",
+    )}  # fmt: skip
+    said |= {f"note.{code}" for code in (
+        "thick_slices", "small", "touches_border", "rule_disagrees", "density_below_solid",
+        "pixels",
+    )}  # fmt: skip
+    said |= {f"study.{code}" for code in (
+        "no_candidate", "sensitivity", "sensitivity_unknown", "thick_slices", "assumed_hu",
+        "more_candidates", "no_classifier", "incomplete_lungs", "refused_series", "pixels",
+    )}  # fmt: skip
+    said |= {f"limit.{code}" for code in (
+        "not_a_device", "not_normal", "solid_only", "labels_are_opinions", "one_reader_outline",
+        "unknown_hu", "largest", "given_context",
+    )}  # fmt: skip
+    said |= {f"stage.{code}" for code in (
+        "choose", "read", "lungs", "candidates", "segment", "measure", "classify", "rules",
+    )}  # fmt: skip
+    assert said - set(MESSAGES) == set()
+
+
+def test_every_concept_has_a_name() -> None:
+    from diaphane.measure import concept_names
+
+    assert {f"concept.{name}" for name in concept_names()} - set(MESSAGES) == set()
+
+
 def test_an_unknown_language_is_named() -> None:
     with pytest.raises(UsageError, match="'de'"):
         Language("de")

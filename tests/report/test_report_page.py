@@ -255,6 +255,32 @@ def test_a_picture_of_several_classes_goes_through_the_same_page(
     assert (tmp_path / "masks.nii.gz").exists()
 
 
+def test_a_point_without_outline_still_shows_its_place(make_study, tmp_path) -> None:
+    study = make_study()
+    point = replace(
+        study.findings[0], code="point", origin="reader", mask_label=None, measurements=(),
+        long_axis=None, short_axis=None, evidence=None, rules=(), notes=(),
+        assessment=Assessment(None, ("not_segmented",), meaning="lidc_suspicion"),
+        location=replace(study.findings[0].location, box=(14, 60, 34, 15, 61, 35)),
+    )  # fmt: skip
+    _, page = write(replace(study, findings=(point,)), tmp_path)
+    assert "Point of the reader" in page.text
+    assert "at a point given by the reader" in page.text
+    assert "Coronal" in page.text
+    assert "1 finding: right lung, upper third" in page.text
+    assert "Its outline could not be drawn." in page.text
+
+
+def test_many_findings_make_no_long_text(make_study, tmp_path) -> None:
+    study = make_study()
+    many = tuple(replace(study.findings[0], id=f"F{i}") for i in range(12))
+    _, page = write(replace(study, findings=many), tmp_path)
+    lines = (tmp_path / "report.txt").read_text(encoding="utf-8").splitlines()
+    assert lines[2].endswith("And 9 more.")
+    assert page.tags.count("article") == 10
+    assert "3 further candidates" in page.text
+
+
 def test_an_unknown_language_writes_nothing(analysis, tmp_path) -> None:
     with pytest.raises(UsageError, match="'fr'"):
         write_analysis(analysis, tmp_path / "out", lang="fr")

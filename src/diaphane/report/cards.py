@@ -45,6 +45,12 @@ def detail_words(finding: Finding, lang: Language) -> list[str]:
     return [lang.say(kind, anatomy[kind]) for kind in kinds if anatomy[kind]]
 
 
+def is_whole_image(finding: Finding, analysis: Analysis) -> bool:
+    """Whether it is a judgement of the image as a whole, not of a place in it."""
+    box = finding.location.box
+    return finding.mask_label is None and box == (0, 0, 0, *analysis.volume.shape)
+
+
 def size_words(finding: Finding, lang: Language) -> str:
     """Long x short axis in whole units, or an empty string."""
     long, short = finding.measure("long_axis"), finding.measure("short_axis")
@@ -180,7 +186,7 @@ def card(
     """
     geometry = analysis.volume.geometry
     ranges = pictures.levels(analysis.volume, values)
-    whole_image = finding.mask_label is None and finding.long_axis is None
+    whole_image = is_whole_image(finding, analysis)
     mask = None
     if finding.mask_label is not None and analysis.labels is not None:
         mask = analysis.labels == finding.mask_label
@@ -217,7 +223,7 @@ def card(
         "id": f"finding-{place}",
         "title": lang.say("finding", finding.code),
         "place": place_words(finding, lang),
-        "origin": lang.say("origin", finding.origin) if finding.origin != "proposed" else "",
+        "origin": lang.say("origin", "reader") if finding.origin == "reader" else "",
         "size": size_words(finding, lang),
         "facts": _facts(finding, analysis, lang),
         "verdict": verdict(finding.assessment, lang),

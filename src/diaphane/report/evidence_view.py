@@ -18,6 +18,8 @@ from diaphane.report.sheets import Sheet, sample
 
 SHOWN_SLICES = 12
 SHOWN_CONCEPTS = 9
+WEAKEST_FULL = 0.5
+"""Contribution of a mask wholly in full colour, at the least, in logit."""
 CONCEPT_UNITS: Mapping[str, str] = {
     "diameter": "px",
     "short_axis": "px",
@@ -55,7 +57,10 @@ class Layer:
         """The layer of a finding's evidence."""
         size = (int(evidence.image.shape[-2]), int(evidence.image.shape[-1]))
         maps = spread(np.asarray(evidence.maps, dtype=np.float32), size)
-        return cls(maps, float(np.abs(maps).max(initial=0.0)), evidence.placement)
+        # Weak evidence must look weak: full colour all over the mask would be WEAKEST_FULL.
+        floor = WEAKEST_FULL / max(float(np.sum(evidence.mask)), 1.0)
+        top = max(float(np.abs(maps).max(initial=0.0)), floor)
+        return cls(maps, top, evidence.placement)
 
     def over(self, sheet: Sheet) -> str:
         """The layer on a native sheet; empty where the evidence has no place there."""

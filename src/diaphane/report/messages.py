@@ -145,6 +145,7 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
             "Measured (%(set)s, %(size)s mm): the search proposes %(value)s of the nodules "
             "(%(low)s to %(high)s; n = %(n)s), with %(false_per_scan)s others a scan."
         ),
+        "study.pixels": mark("The image does not state its spacing: sizes are in pixels."),
         "study.thick_slices": mark(
             "Slices are %(spacing)s mm apart: small nodules can be missed, and sizes are uncertain."
         ),
@@ -253,6 +254,7 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "stage.predict": mark("running the model"),
         "stage.measure": mark("measuring"),
         "stage.rules": mark("expert rules"),
+        "stage.write": mark("writing the report"),
         "stage.report": mark("writing the report"),
         # Concepts (names of diaphane.measure).
         "concept.diameter": mark("Longest diameter"),

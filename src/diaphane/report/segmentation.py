@@ -17,7 +17,6 @@ _MORPHOLOGY = ("49755003", "SCT", "Morphologically Abnormal Structure")
 _STRUCTURES: dict[str, tuple[tuple[str, str, str], tuple[str, str, str]]] = {
     "right_lung": (_ANATOMY, ("3341006", "SCT", "Right lung")),
     "left_lung": (_ANATOMY, ("44029006", "SCT", "Left lung")),
-    "airways": (_ANATOMY, ("89187006", "SCT", "Airway structure")),
 }
 _NODULE = (_MORPHOLOGY, ("27925004", "SCT", "Nodule"))
 _MASS = (_MORPHOLOGY, ("4147007", "SCT", "Mass"))
@@ -45,6 +44,8 @@ def write_segmentation(analysis: Analysis, path: Path) -> bool:
     values = [v for v in values if v in known]
     if not values or not files:
         return False
+    import warnings
+
     import pydicom
     from pydicom.errors import InvalidDicomError
 
@@ -54,7 +55,10 @@ def write_segmentation(analysis: Analysis, path: Path) -> bool:
         return False
     if any("SOPInstanceUID" not in source for source in sources):
         return False
-    _segmentation(analysis, sources, labels, values, known).save_as(path)
+    # What highdicom and pydicom warn of is the source's own state, and would name the patient.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _segmentation(analysis, sources, labels, values, known).save_as(path)
     return True
 
 

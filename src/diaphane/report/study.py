@@ -15,6 +15,7 @@ from diaphane.report.cards import (
     card,
     detail_words,
     image_words,
+    is_whole_image,
     measured_words,
     place_words,
     side_words,
@@ -161,7 +162,7 @@ def summary_words(analysis: Analysis, lang: Language) -> str:
     findings = analysis.findings
     if not findings:
         return lang.text("No candidate of 4 mm or more was proposed.")
-    if all(f.mask_label is None and f.long_axis is None for f in findings):
+    if all(is_whole_image(f, analysis) for f in findings):
         shown = verdict(findings[0].assessment, lang)
         chance = shown["probability"]
         return f"{shown['headline']}{lang.colon}{chance}" if chance else str(shown["headline"])

@@ -14,13 +14,15 @@ from diaphane.report.cards import (
 )
 from diaphane.report.language import Language
 from diaphane.report.study import (
-    SHOWN_FINDINGS,
     identity_rows,
     others_words,
     study_facts,
     summary_words,
     title_words,
 )
+
+WRITTEN_FINDINGS = 3
+"""Findings written out in the text; others are counted."""
 
 
 def summary_text(analysis: Analysis, lang: Language, identity: Identity | None = None) -> str:
@@ -35,14 +37,15 @@ def summary_text(analysis: Analysis, lang: Language, identity: Identity | None =
     lines = [f"{title_words(analysis, lang)} ({who}){lang.colon}{facts}"]
     others = others_words(analysis, lang)
     lines.append(stop.join(filter(None, [summary_words(analysis, lang).rstrip(".。"), others])))
-    shown = analysis.findings[:SHOWN_FINDINGS]
-    lines.append(
-        " ".join(
-            f"{place}) {_finding_words(finding, analysis, lang)}{stop.strip()}"
-            for place, finding in enumerate(shown, start=1)
-        )
-        or lang.text("This does not mean that the study is normal.")
-    )
+    shown = analysis.findings[:WRITTEN_FINDINGS]
+    told = [
+        f"{place}) {_finding_words(finding, analysis, lang)}{stop.strip()}"
+        for place, finding in enumerate(shown, start=1)
+    ]
+    rest = len(analysis.findings) - len(shown)
+    if rest > 0:
+        told.append(lang.count("And %(n)s more.", "And %(n)s more.", rest))
+    lines.append(" ".join(told) or lang.text("This does not mean that the study is normal."))
     rules = dict.fromkeys(_rule_words(rule, lang) for finding in shown for rule in finding.rules)
     lines.append(lang.semicolon.join(rules) or lang.text("No expert rule applies."))
     made = [f"diaphane {analysis.app} {analysis.app_version}"]
