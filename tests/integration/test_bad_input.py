@@ -209,7 +209,7 @@ def test_info_never_stumbles(name: str, tmp_path: Path) -> None:
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A writable copy of the shipped bundle, as a zip and unpacked beside it."""
     place = tmp_path_factory.mktemp("bundle")
-    done = diaphane("bundles", "export", "lung-nodule", place / "whole.zip", cwd=place)
+    done = diaphane("bundles", "export", "lung-nodule", "--out", place / "whole.zip", cwd=place)
     assert done.returncode == 0, done.stderr
     return place / "whole.zip"
 
