@@ -235,9 +235,10 @@ def _taken(spots: list[Spot], found: Candidate) -> bool:
 
 
 def _add(spots: list[Spot], spot: Spot) -> None:
-    """Take a spot in, unless it is nothing, or another one already there."""
+    """Take a spot in, unless it is nothing, too small, or another one already there."""
     region = spot.region
-    if region is None:
+    if region is None or round(region.measures.mean_diameter) < MIN_DIAMETER_MM:
+        # Sizes are told in whole mm. What a reader points at is kept whatever its size.
         if spot.origin == "reader":
             spots.append(spot)
         return
