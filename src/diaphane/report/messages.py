@@ -101,6 +101,7 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "split.val": mark("validation"),
         "split.test": mark("test"),
         "split.all": mark("all"),
+        "split.out_of_fold": mark("out of fold"),
         "split.calibration": mark("calibration"),
         "setting.seed": mark("Seed"),
         "setting.rounds": mark("Bootstrap rounds"),
@@ -313,10 +314,25 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "metric.volume_error": mark("Volume error"),
         "metric.unlike_training": mark("Share unlike training"),
         "metric.loss": mark("Loss"),
-        "metric.deletion": mark("Deletion (smaller is better)"),
-        "metric.insertion": mark("Insertion (larger is better)"),
-        "metric.attention_in_mask": mark("Attention inside the mask"),
-        "metric.randomised_correlation": mark("Correlation with randomised weights"),
+        "metric.deletion": mark("Deletion: gain over random order (logit; above 0 is right)"),
+        "metric.insertion": mark("Insertion: gain over random order (logit; above 0 is right)"),
+        "metric.deletion_background": mark("Deletion to background: gain over random order"),
+        "metric.insertion_background": mark("Insertion on background: gain over random order"),
+        "metric.randomised_weights": mark(
+            "Correlation with maps of random weights (near 0 is right)"
+        ),
+        "metric.inside_mask": mark("Share of the contribution inside the mask"),
+        "metric.mask_share": mark("Share of the frame inside the mask"),
+        "metric.outside_change": mark("Change of the logit when all outside the mask is blanked"),
+        "metric.adds_up": mark("Largest gap between score and parts"),
+        "metric.ece_perfect_95": mark("Calibration error of a perfect model (95 %)"),
+        "metric.cases": mark("Cases tested"),
+        "metric.n": mark("Cases"),
+        "metric.groups": mark("Groups"),
+        "metric.folds": mark("Folds"),
+        "metric.seed": mark("Seed"),
+        "metric.rounds": mark("Bootstrap rounds"),
+        "metric.level": mark("Level"),
     }
 )
 """``kind.code`` -> English sentence; parameters as ``%(name)s``."""

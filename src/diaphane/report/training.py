@@ -75,9 +75,13 @@ def figure_rows(figures: Mapping[str, Any], lang: Language) -> list[tuple[str, s
     """Figures by name, in words."""
     rows = []
     for name, value in figures.items():
-        if isinstance(value, (list, tuple)):
+        if isinstance(value, bool) or name == "curves":
+            continue
+        if isinstance(value, int):
+            words = lang.number(value)
+        elif isinstance(value, (list, tuple)):
             words = lang.value([v for v in value if isinstance(v, (int, float, str))])
-        elif isinstance(value, (bool, str)):
+        elif isinstance(value, str):
             words = lang.value(value)
         else:
             words = interval_words(value, lang)
@@ -91,15 +95,21 @@ def plan_sections(plan: Mapping[str, Any], lang: Language) -> list[dict[str, Any
     sections = [{"name": "", "rows": _rows(plan, lang)}]
     for name, inner in plan.items():
         if isinstance(inner, Mapping) and inner:
-            sections.append({"name": str(name).replace("_", " "), "rows": _rows(inner, lang)})
+            sections.append(
+                {"name": str(name).replace("_", " "), "rows": _rows(inner, lang, inner=True)}
+            )
     return [section for section in sections if section["rows"]]
 
 
-def _rows(fields: Mapping[str, Any], lang: Language) -> list[tuple[str, str]]:
+def _rows(
+    fields: Mapping[str, Any], lang: Language, *, inner: bool = False
+) -> list[tuple[str, str]]:
     rows = []
     for key, value in fields.items():
-        if isinstance(value, Mapping) and fields is not None:
-            if any(isinstance(part, Mapping) for part in value.values()):
+        if isinstance(value, Mapping):
+            if not inner or any(
+                isinstance(part, (Mapping, list, tuple)) for part in value.values()
+            ):
                 continue
             words = ", ".join(f"{k} {lang.value(v)}" for k, v in value.items())
         elif isinstance(value, (list, tuple)):
