@@ -60,8 +60,15 @@ class Request:
 class App(Protocol):
     """A clinical task, from a study to findings."""
 
-    name: str
-    version: str
+    @property
+    def name(self) -> str:
+        """What ``--with`` calls it."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Of the app, not of the program."""
+        ...
 
     def analyze(self, request: Request) -> Analysis:
         """Read the study at ``request.path`` and say what it shows.
