@@ -141,7 +141,8 @@ class Generic:
             inside = np.asarray(case.mask.voxels) > 0
         else:
             voxels = case.volume.voxels
-            inside = (voxels > 0).any(axis=0) if voxels.ndim == 4 else voxels > 0
+            above = np.asarray(voxels > 0, dtype=np.bool_)
+            inside = np.asarray(above.any(axis=0)) if above.ndim == 4 else above
         return Region.of(inside, case.volume)
 
     def _finding(

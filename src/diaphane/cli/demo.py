@@ -22,10 +22,15 @@ from diaphane.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from diaphane.acquire.phantom import Nodule, Phantom
+    from diaphane.acquire.phantom import Kind, Nodule, Phantom
     from diaphane.core.finding import Analysis
 
-PLANTED = ((16.0, "free"), (11.0, "pleural"), (8.0, "mediastinal"), (7.0, "vascular"))
+PLANTED: tuple[tuple[float, Kind], ...] = (
+    (16.0, "free"),
+    (11.0, "pleural"),
+    (8.0, "mediastinal"),
+    (7.0, "vascular"),
+)
 """Diameter in mm and kind of the nodules in the demo's chest."""
 
 _REACH_MM = 3.0  # from the outline of a finding to the centre of what was planted
