@@ -23,6 +23,7 @@ from diaphane.report.sheets import cut, planes
 
 WHOLE_IMAGE_PIXELS = 640
 ZOOM_PIXELS = 340
+LIDC_MEANINGS = ("lidc_suspicion", "lidc_suspicious")
 
 
 def place_words(finding: Finding, lang: Language) -> str:
@@ -47,8 +48,9 @@ def detail_words(finding: Finding, lang: Language) -> list[str]:
 
 def is_whole_image(finding: Finding, analysis: Analysis) -> bool:
     """Whether it is a judgement of the image as a whole, not of a place in it."""
-    box = finding.location.box
-    return finding.mask_label is None and box == (0, 0, 0, *analysis.volume.shape)
+    if finding.origin == "whole_image":
+        return True
+    return finding.mask_label is None and finding.location.box == (0, 0, 0, *analysis.volume.shape)
 
 
 def size_words(finding: Finding, lang: Language) -> str:
@@ -139,7 +141,7 @@ def verdict(assessment: Assessment, lang: Language) -> dict[str, Any]:
         shown["set_label"] = lang.text("Prediction set (%(level)s)", level=level)
         shown["set"] = members
         shown["undecided"] = len(members) > 1
-    if meaning == "lidc_suspicion":
+    if meaning in LIDC_MEANINGS:
         shown["caution"] = lang.text(
             "How often radiologists rate nodules like this one 4 or 5: not a probability of cancer."
         )
@@ -186,7 +188,6 @@ def card(
     """
     geometry = analysis.volume.geometry
     ranges = pictures.levels(analysis.volume, values)
-    whole_image = is_whole_image(finding, analysis)
     mask = None
     if finding.mask_label is not None and analysis.labels is not None:
         mask = analysis.labels == finding.mask_label
@@ -196,22 +197,27 @@ def card(
     box = pictures.body_box(analysis.volume, values)
     key = cut(geometry, names[0], centre, box=box, pixels=WHOLE_IMAGE_PIXELS)
     extent = _extent(finding, geometry.spacing)
+    # A place that fills most of the picture needs no zoom; nor does an image without a place.
+    sides = key.pixel * key.size[0], key.pixel * key.size[1]
+    zoomed = (len(names) > 1 or extent < 0.8 * max(sides)) and not (
+        finding.mask_label is None and is_whole_image(finding, analysis)
+    )
     zooms = []
-    if not whole_image:
+    if zoomed:
         for name in names:
             sheet = cut(geometry, name, centre, extent=extent, pixels=ZOOM_PIXELS)
             coarse = cut(geometry, name, centre, extent=extent, pixels=ZOOM_PIXELS // 2)
             colours = "" if layer is None else layer.over(coarse)
             zooms.append(pictures.paint(sheet, values, ranges, mask=mask, evidence=colours))
     frame = None
-    if not whole_image:
+    if zoomed:
         x, y = key.place(centre)
         wide = extent / (key.size[1] * key.pixel)
         tall = extent / (key.size[0] * key.pixel)
         frame = (100 * (x - wide / 2), 100 * (y - tall / 2), 100 * wide, 100 * tall)
     colours = ""
-    if whole_image and layer is not None:
-        half = cut(geometry, names[0], centre, pixels=WHOLE_IMAGE_PIXELS // 2)
+    if not zooms and layer is not None:
+        half = cut(geometry, names[0], centre, box=box, pixels=WHOLE_IMAGE_PIXELS // 2)
         colours = layer.over(half)
     evidence = (
         None

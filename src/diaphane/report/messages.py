@@ -91,6 +91,9 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "reason.unknown_spacing": mark("The image does not state its size in millimetres."),
         # Classes.
         "meaning.lidc_suspicion": mark("rated suspicious by radiologists (LIDC 4 or 5)"),
+        "meaning.lidc_suspicious": mark("rated suspicious by radiologists (LIDC 4 or 5)"),
+        "class.lidc_suspicious.malignant": mark("rated suspicious"),
+        "class.lidc_suspicious.benign": mark("rated unsuspicious"),
         "class.lidc_suspicion.malignant": mark("rated suspicious"),
         "class.lidc_suspicion.benign": mark("rated unsuspicious"),
         "task.binary": mark("two classes"),
