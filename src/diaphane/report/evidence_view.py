@@ -96,7 +96,7 @@ def slices_of(evidence: Evidence, layer: Layer, lang: Language) -> list[dict[str
             "height": height,
             "weight": lang.percent(float(weights[t])),
             "share": round(float(weights[t] / weights.max()) * 100, 1) if weights.max() > 0 else 0,
-            "strongest": bool(t == int(weights.argmax())),
+            "strongest": bool(t == int(weights.argmax()) and weights[t] > 1.05 * weights.mean()),
             "sum": lang.signed(float(sums[t]), digits),
             "sign": _sign(round(float(sums[t]), digits)),
         }
