@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from diaphane.acquire.phantom import chest_phantom, write_dicom_series
-from diaphane.apps.lung import LungCt, measured_sensitivity
+from diaphane.apps.lung import LungCt
+from diaphane.apps.lung_limits import measured_sensitivity
 from diaphane.apps.nodule_stack import nodule_stack
 from diaphane.bundle import load_bundle
 from diaphane.core.errors import InputError, NoLungs, UsageError

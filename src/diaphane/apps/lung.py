@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from diaphane.anatomy import Candidate, Lungs, locate, propose_candidates, segment_lungs
 from diaphane.anatomy import segment_nodule as outline_at
 from diaphane.anatomy.candidates import SHOWN as WORTH_SHOWING
+from diaphane.apps.lung_limits import lungs_cut, measured_sensitivity, stated_limits
 from diaphane.apps.nodule_stack import NoduleStack, nodule_stack, stack_recipe
 from diaphane.apps.series import load_series_rule
 from diaphane.apps.stages import Stages
@@ -56,7 +54,6 @@ SMALL_MM = 6.0
 SHOWN = 10
 SOLID_HU = -300.0
 SAME = 0.3  # overlap, as share of the smaller outline, from which two are one
-CUT_LUNG_MM2 = 1500.0  # section of lung on the first or last slice that tells of a cut lung
 STRUCTURES = {1: "right_lung", 2: "left_lung", 3: "airways"}
 FIRST_LABEL = 11
 MEANING = "lidc_suspicion"
@@ -173,7 +170,7 @@ class LungCt:
             bundles=() if bundle is None else (bundle.ref(),),
             recipe=stack_recipe().to_dict(),
             notes=(*study.notes, *_notes(findings, study, lungs, bundle, self.bundle)),
-            limits=_limits(),
+            limits=stated_limits(LARGEST_MM),
             timings=stages.seconds,
             versions=used_versions(),
             source=study.source,
@@ -409,36 +406,8 @@ def _notes(
         notes.append(("more_candidates", {"shown": SHOWN, "rest": len(findings) - SHOWN}))
     if bundle is None:
         notes.append(("no_classifier", {"name": wanted}))
-    if _cut(lungs):
+    if lungs_cut(lungs):
         notes.append(("incomplete_lungs", {}))
     figures = measured_sensitivity()
     notes += [("sensitivity", dict(row)) for row in figures] or [("sensitivity_unknown", {})]
     return notes
-
-
-def _cut(lungs: Lungs) -> bool:
-    """Whether much lung lies on the first or last slice of the scan."""
-    _, dy, dx = lungs.geometry.spacing_mm
-    ends = [int(np.count_nonzero(lungs.mask[z])) for z in (0, -1)]
-    return max(ends) * dy * dx > CUT_LUNG_MM2
-
-
-@cache
-def measured_sensitivity() -> tuple[dict[str, Any], ...]:
-    """Rows of ``data/lung_ct_performance.yaml``: what the search was measured to find."""
-    text = (files(__package__) / "data" / "lung_ct_performance.yaml").read_text(encoding="utf-8")
-    return tuple(yaml.safe_load(text)["figures"])
-
-
-def _limits() -> tuple[Note, ...]:
-    low, high = (float(getattr(stack_recipe().steps[-1], name)) for name in ("in_low", "in_high"))
-    return (
-        ("not_a_device", {}),
-        ("not_normal", {}),
-        ("solid_only", {}),
-        ("labels_are_opinions", {}),
-        ("one_reader_outline", {}),
-        ("unknown_hu", {"low": low, "high": high}),
-        ("largest", {"value": LARGEST_MM}),
-        ("given_context", {}),
-    )
