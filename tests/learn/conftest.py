@@ -25,8 +25,8 @@ def synthetic() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def balls(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty stacks of outlined balls of twenty patients."""
-    return synthetic.write_balls(tmp_path_factory.mktemp("balls") / "balls", 40)
+    """Twenty-four stacks of outlined balls, one a patient."""
+    return synthetic.write_balls(tmp_path_factory.mktemp("balls") / "balls", 24, per_group=1)
 
 
 @pytest.fixture(scope="session")
@@ -36,5 +36,5 @@ def ball_run(balls: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
     out = tmp_path_factory.mktemp("run") / "run"
     said: list[str] = []
-    options = TrainOptions(folds=2, epochs=3, threads=1)
+    options = TrainOptions(folds=2, epochs=3, threads=1, probes=4)
     return train(balls, out, options=options, say=said.append), said

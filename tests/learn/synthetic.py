@@ -43,7 +43,9 @@ def write_balls(
             "group": f"patient {group}",
         }
         if splits:
-            row["split"] = "train" if group % 6 < 4 else "val" if group % 6 == 4 else "test"
+            row["split"] = (
+                "train" if group // 2 % 6 < 4 else "val" if group // 2 % 6 == 4 else "test"
+            )
         rows.append(row)
     with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))

@@ -22,8 +22,8 @@ def planned(balls, tmp_path_factory):
 
 def test_the_fingerprint_says_what_is_there(planned):
     facts = planned[0].fingerprint
-    assert (facts.cases, facts.groups) == (40, 20)
-    assert facts.classes == {"label": {"calm": 20, "suspicious": 20}}
+    assert (facts.cases, facts.groups) == (24, 24)
+    assert facts.classes == {"label": {"calm": 12, "suspicious": 12}}
     assert facts.outlined
     assert facts.eight_bit
     assert not facts.masks

@@ -167,8 +167,12 @@ def _faithfulness(m: Manifest) -> list[str]:
         return [*lines, "Not tested.", ""]
     lines.append(f"On {figures.get('cases')} cases:")
     names = {
-        "deletion": "deletion of the strongest places, gain over random order (logits)",
-        "insertion": "insertion of the strongest places, gain over random order (logits)",
+        "deletion": "deletion of the strongest places (mean grey instead), gain over random order "
+        "in logits",
+        "insertion": "insertion of the strongest places into mean grey, gain over random order",
+        "deletion_background": "deletion with the background instead (holes, which training never "
+        "showed), gain over random order",
+        "insertion_background": "insertion into the background, gain over random order",
         "randomised_weights": "rank correlation with maps of random weights (near 0 is right)",
         "inside_mask": "share of absolute contribution inside the mask",
     }

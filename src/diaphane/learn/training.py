@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from diaphane.acquire import Dataset
 
 Say = Callable[[str], None]
-_PROBES = 32
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,8 @@ class TrainOptions:
         Compute threads, all cores if ``None``. A resumed run keeps those it began with.
     stack:
         Whether a folder of images is one stack.
+    probes:
+        Cases on which the shipped graph and its explanations are tested.
     """
 
     resume: bool = False
@@ -78,6 +79,7 @@ class TrainOptions:
     device: str = "auto"
     threads: int | None = None
     stack: bool | None = None
+    probes: int = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +138,7 @@ def train(
     state = folder.open(resume=chosen.resume)
     device = pick_device(chosen.device)
     threads = int(state.get("threads") or chosen.threads or os.cpu_count() or 1)
-    voice = _Voice(threads, progress, say)
+    voice = _Voice(threads, progress, say, chosen.probes)
     started = False
     try:
         with reproducible(threads):
@@ -198,11 +200,12 @@ def _decide(
 
 @dataclass(frozen=True)
 class _Voice:
-    """How a run makes itself heard, and how many threads it takes."""
+    """How a run makes itself heard, its threads, and how many cases test its explanations."""
 
     threads: int
     progress: Progress
     say: Say
+    probes: int
 
 
 class _Work:
@@ -213,6 +216,7 @@ class _Work:
     ) -> None:
         self.folder, self.plan, self.dataset, self.device = folder, plan, dataset, device
         self.threads, self.progress, self.say = voice.threads, voice.progress, voice.say
+        self.probes = voice.probes
         self.salt = salt_of(plan)
 
     def run(self, state: dict[str, object]) -> Run:
@@ -373,7 +377,7 @@ class _Work:
         keys = {store.rows[int(i)].key for i in cases}
         entries = [e for e in self.dataset.entries if e.key in keys]
         order = np.random.default_rng(self.plan.split.seed).permutation(len(entries))
-        return [entries[int(i)].load() for i in sorted(order[:_PROBES])]
+        return [entries[int(i)].load() for i in sorted(order[: self.probes])]
 
 
 def targets(plan: Plan, store: CaseStore) -> torch.Tensor:

@@ -1,0 +1,124 @@
+"""``diaphane train`` and ``plan`` as a stranger would use them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+_SPEC = importlib.util.spec_from_file_location(
+    "synthetic", Path(__file__).parents[1] / "learn" / "synthetic.py"
+)
+assert _SPEC is not None
+assert _SPEC.loader is not None
+synthetic = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(synthetic)
+
+
+def diaphane(*words: object, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "diaphane", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **more},
+    )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return synthetic.write_balls(tmp_path_factory.mktemp("d") / "balls", 20, per_group=1)
+
+
+def test_train_prints_and_writes(data, tmp_path):
+    for file in (data / "images" / "case004").iterdir():
+        original, name = file.read_bytes(), file
+        break
+    name.write_bytes(b"broken")
+    out = tmp_path / "run"
+    done = diaphane(
+        "train", data, "--out", out, "--epochs", 1, "--threads", 1, "--positive", "suspicious"
+    )
+    name.write_bytes(original)
+    assert done.returncode == 1, done.stderr
+    assert "epoch 1/1: loss" in done.stdout
+    assert "1 refused" in done.stderr
+    assert (out / "report.html").is_file()
+    assert "images/case004" in (out / "rejected.csv").read_text()
+    again = diaphane("train", data, "--out", out)
+    assert again.returncode == 3
+    assert "--resume" in again.stderr
+    assert "Traceback" not in again.stderr
+
+
+def test_ctrl_c_leaves_a_run_that_goes_on(data, tmp_path):
+    out = tmp_path / "run"
+    command = ["train", str(data), "--out", str(out), "--threads", "1", "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "diaphane", *command, "--epochs", "30"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    end = time.monotonic() + 120
+    while not (out / "checkpoint" / "current.safetensors").exists():
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    said, error = process.communicate()
+    assert process.returncode == 130
+    assert "--resume" in error
+    assert json.loads(said)["error"] == "Interrupted"
+    done = diaphane(*command, "--resume")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert Path(answer["bundle"]).is_dir()
+    assert answer["about"]["split"] == "test"
+
+
+def test_plan_writes_two_files(data, tmp_path):
+    done = diaphane("plan", data, "--out", tmp_path / "p")
+    assert done.returncode == 0, done.stderr
+    assert "guessed" in done.stdout
+    assert {p.name for p in (tmp_path / "p").iterdir()} == {"plan.yaml", "fingerprint.json"}
+    said = diaphane("plan", data, "--out", tmp_path / "q", "--json", "--positive", "calm")
+    assert json.loads(said.stdout)["fingerprint"]["cases"] == 20
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--plan", "none.yaml"], 3, "plan cannot be read"),
+        (["--positive", "purple"], 2, "not a class"),
+        (["--folds", "1"], 2, "--folds"),
+        (["--folds", "50"], 3, "50 folds need"),
+        (["--device", "abacus"], 2, "unknown device"),
+        (["--as", "pile"], 2, "--as takes"),
+        (["--resume"], 2, "no run to resume"),
+    ],
+)
+def test_wrong_wishes_end_with_a_line(data, tmp_path, words, code, said):
+    done = diaphane("train", data, "--out", tmp_path / "run", "--quiet", *words)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_torch_the_extra_is_named(data, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as u\n"
+        "find = u.find_spec\n"
+        "u.find_spec = lambda name, *a: None if name == 'torch' else find(name, *a)\n"
+    )
+    done = diaphane("train", data, "--out", tmp_path / "run", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2
+    assert "diaphane[learn]" in done.stderr
