@@ -188,9 +188,9 @@ def test_refusals_leave_nothing(balls, ball_run, synthetic, tmp_path):
 
 
 def test_a_group_in_two_splits_is_refused(synthetic, tmp_path):
-    folder = synthetic.write_balls(tmp_path / "d", 12, splits=True)
+    folder = synthetic.write_balls(tmp_path / "d", 24, splits=True)
     text = (folder / "labels.csv").read_text()
-    (folder / "labels.csv").write_text(text.replace("patient 4,val", "patient 0,val"))
+    (folder / "labels.csv").write_text(text.replace("patient 8,val", "patient 0,val"))
     with pytest.raises(DatasetError, match=r"both|two splits"):
         train(folder, tmp_path / "out")
 
