@@ -30,13 +30,12 @@ from diaphane.evaluate import (
     paired_bootstrap,
     perfect_ece_quantile,
 )
-from diaphane.learn.cases import CaseStore, read_cases
+from diaphane.learn.cases import CaseStore, read_cases, targets
 from diaphane.learn.history import History
 from diaphane.learn.judging import held_out
 from diaphane.learn.loop import Task, fit_member, reproducible
 from diaphane.learn.plans import Plan
 from diaphane.learn.splits import Member, first_appearance, members_of, strata
-from diaphane.learn.training import targets
 from diaphane.preprocess import Recipe
 
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from diaphane.bundle import InputSpec, case_hash, prepare_case
 from diaphane.core.case import Case
-from diaphane.core.errors import DiaphaneError, NotApplicable
+from diaphane.core.errors import DiaphaneError, NotApplicable, PlanError
 from diaphane.core.protocols import Progress, silent
 from diaphane.core.volume import Volume
 from diaphane.learn.augment import (
@@ -25,6 +25,7 @@ from diaphane.learn.augment import (
     shade,
     turn,
 )
+from diaphane.learn.plans import Plan
 
 if TYPE_CHECKING:
     from diaphane.acquire import Dataset, Entry
@@ -210,6 +211,30 @@ def read_cases(
         if how.versions:
             store.versions.append(versions)
     return store
+
+
+def targets(plan: Plan, store: CaseStore) -> torch.Tensor:
+    """Targets of all cases as the loss takes them.
+
+    Raises
+    ------
+    PlanError
+        A label is not among the plan's classes.
+    """
+    rows = []
+    for row in store.rows:
+        values = []
+        for column in plan.label_columns:
+            value = row.labels.get(column)
+            if value and value not in plan.classes[column]:
+                raise PlanError(f"plan key 'classes.{column}' does not name '{value}'.")
+            if plan.task == "multiclass":
+                values.append(float(plan.classes[column].index(value or "")))
+            else:
+                values.append(float(value == plan.positive[column]) if value else float("nan"))
+        rows.append(values)
+    table = torch.tensor(rows, dtype=torch.float32)
+    return table[:, 0].long() if plan.task == "multiclass" else table
 
 
 def _in_order(work: Callable[[int], Any], count: int, threads: int) -> Any:

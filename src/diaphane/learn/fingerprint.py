@@ -63,7 +63,8 @@ class Fingerprint:
     eight_bit:
         All values are whole and in 0..255.
     coloured:
-        Channels differ within an image.
+        Every image has the same channels, and they say different things: colours, or several
+        volumes a case. False where grey and colour files are mixed.
     masks, outlined:
         Whether every case has a mask; whether every image is black outside an outline.
     mask_extent:
@@ -164,7 +165,7 @@ def fingerprint(
         width=_spread([f.shape[2] for f in facts]),
         spacing=(middle[0], middle[1], middle[2]),
         channels=max(f.channels for f in facts),
-        coloured=any(f.coloured for f in facts),
+        coloured=any(f.coloured for f in facts) and len({f.channels for f in facts}) == 1,
         modality=_most([f.modality for f in facts]),
         unit=_most([f.unit for f in facts]),
         grey_levels=(min(f.low for f in facts), max(f.high for f in facts)),
@@ -216,7 +217,7 @@ def _look(case: Case) -> Seen:
     voxels = volume.voxels
     channels = sum(v.channels for v in case.volumes.values())
     flat = voxels if voxels.ndim == 4 else voxels[None]
-    coloured = flat.shape[0] > 1 and bool((flat != flat[:1]).any())
+    coloured = len(case.volumes) > 1 or bool((flat != flat[:1]).any())
     edge = np.concatenate(
         [
             flat[..., 0, :].ravel(),

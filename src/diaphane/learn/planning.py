@@ -198,10 +198,9 @@ def _input(
     single = facts.slices["high"] == 1
     mask = "given" if facts.masks else "foreground" if facts.outlined else "none"
     steps: list[dict[str, Any]] = []
-    channels = facts.channels
-    if channels > 1 and not facts.coloured:
-        steps.append({"grey": {}})
-        channels = 1
+    channels = facts.channels if facts.coloured else 1
+    if channels == 1 and facts.unit != "HU":
+        steps.append({"grey": {}})  # files saved as colour are read like the others
     if facts.unit == "HU":
         steps.append({"window": {"level": -200.0, "width": 1200.0}})
         why["recipe"] = "CT in HU: one window from lung to soft tissue"

@@ -17,7 +17,7 @@ from diaphane.core.case import Case
 from diaphane.core.errors import DatasetError, Interrupted
 from diaphane.core.protocols import Progress, silent
 from diaphane.evaluate import Classification
-from diaphane.learn.cases import CaseStore, Refused, read_cases
+from diaphane.learn.cases import CaseStore, Refused, read_cases, targets
 from diaphane.learn.fingerprint import check_labels
 from diaphane.learn.history import Epoch, History
 from diaphane.learn.judging import held_out, judge
@@ -378,32 +378,6 @@ class _Work:
         entries = [e for e in self.dataset.entries if e.key in keys]
         order = np.random.default_rng(self.plan.split.seed).permutation(len(entries))
         return [entries[int(i)].load() for i in sorted(order[: self.probes])]
-
-
-def targets(plan: Plan, store: CaseStore) -> torch.Tensor:
-    """Targets of all cases as the loss takes them.
-
-    Raises
-    ------
-    PlanError
-        A label is not among the plan's classes.
-    """
-    from diaphane.core.errors import PlanError
-
-    rows = []
-    for row in store.rows:
-        values = []
-        for column in plan.label_columns:
-            value = row.labels.get(column)
-            if value and value not in plan.classes[column]:
-                raise PlanError(f"plan key 'classes.{column}' does not name '{value}'.")
-            if plan.task == "multiclass":
-                values.append(float(plan.classes[column].index(value or "")))
-            else:
-                values.append(float(value == plan.positive[column]) if value else float("nan"))
-        rows.append(values)
-    table = torch.tensor(rows, dtype=torch.float32)
-    return table[:, 0].long() if plan.task == "multiclass" else table
 
 
 def _line(epoch: Epoch, number: int, members: int, epochs: int, waiting: float) -> str:
