@@ -136,8 +136,10 @@ def decide(
 
     network, spec, steps = _input(facts, why)
     rows = facts.splits.get("train", 0) or facts.cases
-    batch = 32 if rows >= 200 else max(4, min(16, rows // 8))
-    epochs = int(min(80, max(12, math.ceil(_STEPS * batch / 32 / max(1.0, rows / batch)))))
+    batch = 32 if rows >= 1000 else max(4, min(16, rows // 8))
+    epochs = int(
+        min(80, max(12, math.ceil(_STEPS * min(1.0, batch / 16) / max(1.0, rows / batch))))
+    )
     counts = [n for c in columns for n in facts.classes[c].values()]
     rare = min(counts) / max(1, facts.cases)
     why["imbalance"] = f"the rarest class has {rare:.0%} of the cases"
