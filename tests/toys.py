@@ -168,7 +168,16 @@ def toy_reference(channels: int = 1) -> UnlikeTraining:
     """Features near 0.5 are like training."""
     eye = np.eye(channels, dtype=np.float32)[None]
     none = np.zeros(0, np.float32)
-    return UnlikeTraining(np.full((1, channels), 0.5, np.float32), eye * 4, 4.0, none, none, none)
+    return UnlikeTraining(
+        np.full((1, channels), 0.5, np.float32),
+        eye * 4,
+        4.0,
+        none,
+        none,
+        none,
+        none,
+        none[None][:0],
+    )
 
 
 def write_toy(folder: Path, *, manifest: Any = None, reference: bool = True, **graph: Any) -> Path:

@@ -60,8 +60,10 @@ def test_unlike_training_looks_at_features_and_at_ranges() -> None:
         low=np.array([0.0], np.float32),
         high=np.array([10.0], np.float32),
         slack=np.array([2.0], np.float32),
+        centre=np.array([5.0], np.float32),
+        joint=np.array([[0.2]], np.float32),
     )
-    features = np.array([[[3.0, 4.0]], [[6.0, 8.0]], [[0.0, 0.0]], [[0.0, 0.0]]])
-    concepts = np.array([[5.0], [5.0], [13.0], [np.nan]])
-    assert unlike.distances(features).tolist() == pytest.approx([5.0, 10.0, 0.0, 0.0])
-    assert unlike.scores(features, concepts).tolist() == pytest.approx([1.0, 2.0, 1.5, 0.0])
+    features = np.array([[[3.0, 4.0]], [[6.0, 8.0]], [[0.0, 0.0]], [[0.0, 0.0]], [[0.0, 0.0]]])
+    concepts = np.array([[5.0], [5.0], [14.0], [np.nan], [9.0]])
+    assert unlike.distances(features).tolist() == pytest.approx([5.0, 10.0, 0.0, 0.0, 0.0])
+    assert unlike.scores(features, concepts).tolist() == pytest.approx([1.0, 2.0, 2.0, 0.0, 0.8])

@@ -9,11 +9,11 @@ from safetensors.numpy import load, save
 from diaphane.core.decision import UnlikeTraining
 from diaphane.core.errors import BundleCorrupt
 
-_NAMES = ("mean", "whiten", "low", "high", "slack")
+_NAMES = ("mean", "whiten", "low", "high", "slack", "centre", "joint")
 
 
 def reference_to_bytes(reference: UnlikeTraining) -> bytes:
-    """Float32 tensors ``mean``, ``whiten``, ``low``, ``high``, ``slack`` and ``limit (1,)``."""
+    """Float32 tensors, named as the fields of ``UnlikeTraining``; ``limit`` is ``(1,)``."""
     tensors = {
         name: np.ascontiguousarray(getattr(reference, name), dtype=np.float32) for name in _NAMES
     }
@@ -35,6 +35,8 @@ def reference_from_bytes(data: bytes, *, path: str | None = None) -> UnlikeTrain
         fits = (
             tensors["whiten"].shape == (members, size, size)
             and tensors["low"].shape == tensors["high"].shape == tensors["slack"].shape
+            and tensors["centre"].shape == tensors["low"].shape
+            and tensors["joint"].shape == tensors["low"].shape * 2
             and all(np.isfinite(t).all() for t in tensors.values())
         )
         reference = UnlikeTraining(
@@ -44,6 +46,8 @@ def reference_from_bytes(data: bytes, *, path: str | None = None) -> UnlikeTrain
             low=tensors["low"],
             high=tensors["high"],
             slack=tensors["slack"],
+            centre=tensors["centre"],
+            joint=tensors["joint"],
         )
     except (SafetensorError, KeyError, ValueError, IndexError) as error:
         raise BundleCorrupt("reference.safetensors cannot be read.", path=path) from error

@@ -132,9 +132,11 @@ class OperatingPoint:
 class UnlikeTraining:
     """Tells inputs that are unlike the training set.
 
-    Score = the larger of (a) mean over members of the Mahalanobis distance of pooled
+    Score = the largest of (a) mean over members of the Mahalanobis distance of pooled
     features to the training set, over ``limit``; (b) how far a concept lies outside its
-    training range, in widths of ``slack``. Above 1 the input is unlike training.
+    training range, in widths of ``slack``; (c) the Mahalanobis distance of all concepts
+    together, which tells values that are usual alone and unusual side by side. Above 1 the
+    input is unlike training.
 
     Attributes
     ----------
@@ -144,6 +146,9 @@ class UnlikeTraining:
         98th percentile of the distance, out of fold.
     low, high, slack:
         Concept ranges ``(j,)``; empty when there are none.
+    centre, joint:
+        Training mean of concepts ``(j,)``, and ``(j, j)`` so that ``|joint @ (c - centre)|``
+        is 1 at the limit.
     """
 
     mean: NDArray[np.float32]
@@ -152,6 +157,8 @@ class UnlikeTraining:
     low: NDArray[np.float32]
     high: NDArray[np.float32]
     slack: NDArray[np.float32]
+    centre: NDArray[np.float32]
+    joint: NDArray[np.float32]
 
     def distances(self, features: NDArray[Any]) -> Floats:
         """Mean Mahalanobis distance over members ``(n,)`` of features ``(n, m, d)``."""
@@ -159,13 +166,17 @@ class UnlikeTraining:
         white = np.einsum("mde,nme->nmd", self.whiten.astype(np.float64), centred)
         return np.asarray(np.linalg.norm(white, axis=-1).mean(axis=1), dtype=np.float64)
 
+    def concept_scores(self, concepts: NDArray[Any]) -> Floats:
+        """Score by concepts alone ``(n,)``; ``concepts`` is ``(n, j)``, NaN is not judged."""
+        values = np.asarray(concepts, dtype=np.float64)
+        if not self.low.size:
+            return np.zeros(len(values))
+        outside = np.maximum((self.low - values) / self.slack, (values - self.high) / self.slack)
+        apart = np.nan_to_num(values - self.centre, nan=0.0) @ self.joint.astype(np.float64).T
+        worst = np.nan_to_num(outside).max(axis=1)
+        return np.asarray(np.maximum(worst, np.linalg.norm(apart, axis=1)), dtype=np.float64)
+
     def scores(self, features: NDArray[Any], concepts: NDArray[Any]) -> Floats:
-        """Score ``(n,)``; above 1 is unlike training. ``concepts`` is ``(n, j)``, NaN ignored."""
-        score = self.distances(features) / self.limit
-        if self.low.size:
-            values = np.asarray(concepts, dtype=np.float64)
-            below = (self.low - values) / self.slack
-            above = (values - self.high) / self.slack
-            outside = np.nan_to_num(np.maximum(below, above), nan=0.0).max(axis=1)
-            score = np.maximum(score, outside)
+        """Score ``(n,)``; above 1 is unlike training. ``concepts`` is ``(n, j)``."""
+        score = np.maximum(self.distances(features) / self.limit, self.concept_scores(concepts))
         return np.asarray(score, dtype=np.float64)

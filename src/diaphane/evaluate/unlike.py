@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 from diaphane.core.decision import Floats, UnlikeTraining
 
 _FLAGGED_BY_DISTANCE = 0.02
-_FLAGGED_BY_CONCEPTS = 0.015
+_FLAGGED_BY_RANGES = 0.0075
+_FLAGGED_BY_JOINT = 0.0125
+_FOLDS = 5
 _TAIL = 0.5  # percent of training cases beyond a concept's range on either side
 _SLACK = 0.25  # least slack, in widths of the range
 
@@ -38,7 +41,8 @@ def fit_unlike_training(
     """Fit distance and ranges so that few cases like the training set are flagged.
 
     At most about 2 % of out-of-fold cases lie beyond the distance limit (its 98th
-    percentile, rounded up), and at most 1.5 % more beyond a concept's range.
+    percentile, rounded up), at most 0.75 % more beyond a concept's range, and about 1.25 %
+    beyond the joint distance of concepts (each judged by the others' mean and covariance).
 
     Parameters
     ----------
@@ -60,11 +64,12 @@ def fit_unlike_training(
     whiten = np.stack([w for _, w in fits]).astype(np.float32)
     values = np.empty((len(out_of_fold), 0)) if concepts is None else np.asarray(concepts)
     low, high, slack = _ranges(np.asarray(values, dtype=np.float64))
-    bare = UnlikeTraining(mean, whiten, 1.0, low, high, slack)
+    centre, joint = _joint(np.asarray(values, dtype=np.float64))
+    bare = UnlikeTraining(mean, whiten, 1.0, low, high, slack, centre, joint)
     distances = np.sort(_distances(bare, out_of_fold))
     rank = int(np.ceil((len(distances) + 1) * (1 - _FLAGGED_BY_DISTANCE) - 1e-9))
     limit = float(distances[min(rank, len(distances)) - 1])
-    return UnlikeTraining(mean, whiten, max(limit, 1e-6), low, high, slack)
+    return replace(bare, limit=max(limit, 1e-6))
 
 
 def out_of_fold_scores(
@@ -75,9 +80,9 @@ def out_of_fold_scores(
     Arguments as in :func:`fit_unlike_training`.
     """
     scores = _distances(fitted, out_of_fold) / fitted.limit
-    if concepts is None or not fitted.low.size:
+    if concepts is None:
         return scores
-    return np.maximum(scores, _outside(np.asarray(concepts), fitted.low, fitted.high, fitted.slack))
+    return np.maximum(scores, fitted.concept_scores(concepts))
 
 
 def _whitening(features: Floats) -> tuple[Floats, Floats]:
@@ -119,10 +124,25 @@ def _ranges(
     slack = _SLACK * np.maximum(width, 1e-3 * np.maximum(1.0, np.abs(high)))
     if count and len(values):
         worst = _outside(values, low, high, slack)
-        slack = slack * max(
-            1.0, float(np.quantile(worst, 1 - _FLAGGED_BY_CONCEPTS, method="higher"))
-        )
+        slack = slack * max(1.0, float(np.quantile(worst, 1 - _FLAGGED_BY_RANGES, method="higher")))
     return low.astype(np.float32), high.astype(np.float32), slack.astype(np.float32)
+
+
+def _joint(values: Floats) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean ``(j,)`` and whitening ``(j, j)`` of concepts, scaled to 1 at the limit."""
+    count = values.shape[1]
+    known = values[np.isfinite(values).all(axis=1)]
+    if not count or len(known) < 2 * _FOLDS * (count + 1):  # too few to know a covariance
+        centre = np.zeros(count, np.float32)
+        return centre, np.zeros((count, count), np.float32)
+    fold = np.arange(len(known)) % _FOLDS
+    distance = np.empty(len(known))
+    for k in range(_FOLDS):
+        mean, white = _whitening(known[fold != k])
+        distance[fold == k] = np.linalg.norm((known[fold == k] - mean) @ white.T, axis=1)
+    limit = float(np.quantile(distance, 1 - _FLAGGED_BY_JOINT, method="higher"))
+    mean, white = _whitening(known)
+    return mean.astype(np.float32), (white / max(limit, 1e-6)).astype(np.float32)
 
 
 def _outside(
