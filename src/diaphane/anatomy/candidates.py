@@ -138,10 +138,11 @@ def propose_candidates(
     upright = Upright.of(volume.geometry)
     even = Even.over(lung_box(lungs, 6.0), upright.spacing, _STEP)
     levels = _pyramid(upright, volume, lungs, even)
+    least = 0.5 * _SLACK * min_diameter_mm
     found: list[Candidate] = []
     for peak in _peaks(levels):
-        candidate = _judged(levels, peak, even, upright, volume)
-        if candidate is not None and candidate.radius_mm >= 0.5 * _SLACK * min_diameter_mm:
+        candidate = _judged(levels, peak, least, even, volume)
+        if candidate is not None:
             found.append(candidate)
     found.sort(key=lambda c: -c.score)
     return _distinct(found, volume, lungs, limit)
@@ -151,10 +152,11 @@ def _pyramid(upright: Upright, volume: Volume, lungs: Lungs, even: Even) -> list
     """Density and lungs on grids of 1.25, 2.5 and 5 mm."""
     mask = upright.view(lungs.mask)
     hu = np.clip(even.sample(upright.view(np.asarray(volume.voxels))), -1000.0, 200.0)
-    hull = even.sample(mask > 0) > 0.5
+    sides = even.sample(mask == RIGHT), even.sample(mask == LEFT)
+    right, left = sides[0] > 0.5, sides[1] > 0.5
+    hull = sides[0] + sides[1] > 0.5
     airways = even.sample(upright.view(lungs.airways)) > 0.2
     hull &= ~ndimage.binary_dilation(airways)
-    right, left = even.sample(mask == RIGHT) > 0.5, even.sample(mask == LEFT) > 0.5
     medial, middle = _medial(right, left), _middle(right, left) * _STEP
     coarse = Coarse((2, 2, 2), even.shape, (2 * _STEP, 2 * _STEP, 2 * _STEP))
     about = coarse.nearest(dilated(coarse.mean(airways) > 0.2, _ABOUT_AIRWAYS, coarse.spacing))
@@ -208,9 +210,9 @@ def _peaks(levels: list[_Level]) -> list[_Peak]:
         painted = np.where(level.hull, level.hu, np.float32(_PARENCHYMA))
         for sigma in sigmas:
             smooth = ndimage.gaussian_filter(painted, sigma / step, truncate=3.0)
-            response = -ndimage.laplace(smooth) * np.float32((sigma / step) ** 2)
-            high = response == ndimage.maximum_filter(response, size=3)
-            at = np.argwhere(high & (response > _CONTRAST) & level.hull)
+            response = _bent(smooth)
+            response *= np.float32((sigma / step) ** 2)
+            at = _maxima(response, level.hull)
             round_ = _blobness(smooth, at)
             for place, shape in zip(at, round_, strict=True):
                 if shape >= _BLOBNESS:
@@ -218,6 +220,30 @@ def _peaks(levels: list[_Level]) -> list[_Peak]:
                     found.append(_Peak(mm, sigma, float(response[tuple(place)]), float(shape)))
     found.sort(key=lambda p: -p.response * p.blobness)
     return found[:_PEAKS]
+
+
+def _bent(smooth: Float) -> Float:
+    """Minus the Laplacian, in unit steps; the frame mirrors."""
+    result = np.float32(6.0) * smooth
+    for axis in range(3):
+        into, values = np.moveaxis(result, axis, 0), np.moveaxis(smooth, axis, 0)
+        into[1:] -= values[:-1]
+        into[0] -= values[0]
+        into[:-1] -= values[1:]
+        into[-1] -= values[-1]
+    return result
+
+
+def _maxima(response: Float, hull: Mask) -> NDArray[np.intp]:
+    """Indices ``(n, 3)`` inside ``hull``, above the contrast, that no neighbour exceeds."""
+    highest = response
+    for axis in range(3):
+        values = np.moveaxis(highest, axis, 0)
+        highest = highest.copy()
+        into = np.moveaxis(highest, axis, 0)
+        np.maximum(into[1:], values[:-1], out=into[1:])
+        np.maximum(into[:-1], values[1:], out=into[:-1])
+    return np.argwhere((response == highest) & (response > _CONTRAST) & hull)
 
 
 def _blobness(smooth: Float, at: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -246,9 +272,12 @@ def _blobness(smooth: Float, at: NDArray[np.intp]) -> NDArray[np.float64]:
 
 
 def _judged(
-    levels: list[_Level], peak: _Peak, even: Even, upright: Upright, volume: Volume
+    levels: list[_Level], peak: _Peak, least: float, even: Even, volume: Volume
 ) -> Candidate | None:
-    """The candidate at a peak: outline, features and score; ``None`` when nothing grows there."""
+    """The candidate at a peak: outline, features and score.
+
+    ``None`` when nothing grows there, or nothing of a radius of ``least`` mm.
+    """
     radius = peak.sigma * np.sqrt(3.0)
     level = levels[0] if radius < 7.0 else levels[1]
     at = (peak.at + 0.5 * _STEP) / level.step - 0.5
@@ -261,17 +290,20 @@ def _judged(
     ]
     hull = level.hull[box]
     grown = grow(level.hu[box], hull, (seed[0], seed[1], seed[2]), level.step, radius)
-    if not grown.mask.any():
+    points = np.argwhere(grown.mask)
+    ball = (0.75 / np.pi * len(points)) ** (1 / 3) * level.step
+    if not len(points) or ball < least:
         return None
+    points += low
     shape = shape_of(grown, hull, level.medial[box], level.step)
     inside = level.hu[box][grown.mask]
     contrast = float(inside.mean()) - _PARENCHYMA
     hilar = float(level.hilar[box][grown.mask].mean())
-    points = np.argwhere(grown.mask) + low
     fine = [
         (p + 0.5) * level.step / _STEP - 0.5 for p in (points.mean(0), points.min(0), points.max(0))
     ]
     mirrored = _mirrored(level, points)
+    upright = Upright.of(volume.geometry)
     centre, first, last = (upright.native_index(even.upright_index(p)) for p in fine)
     sides = np.sort(np.stack([first, last]), axis=0)
     limits = [
@@ -279,7 +311,6 @@ def _judged(
         for a, b, n in zip(sides[0], sides[1], volume.shape, strict=True)
     ]
     place = volume.geometry.to_patient(centre)
-    ball = (0.75 / np.pi * len(points)) ** (1 / 3) * level.step
     return Candidate(
         index=(float(centre[0]), float(centre[1]), float(centre[2])),
         centre=(float(place[0]), float(place[1]), float(place[2])),

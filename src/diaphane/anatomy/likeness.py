@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
-from diaphane.anatomy.grids import Mask
+from diaphane.anatomy.grids import Mask, bounds
 from diaphane.anatomy.nodules import Grown
 
 # Logistic regression on solid nodules of 4 to 20 mm planted in a real chest CT of 5 mm
@@ -61,12 +60,12 @@ def shape_of(grown: Grown, hull: Mask, medial: Mask, step: float) -> Shape:
     ``hull`` is the closed lung and ``medial`` what lies between the lungs, both
     ``(z, y, x)`` like the outline; ``step`` is mm per voxel.
     """
-    mask = np.pad(grown.mask, 2)
-    rim = ndimage.binary_dilation(mask) & ~mask
-    free = np.pad(hull, 2)
+    box = bounds(grown.mask, (2, 2, 2))
+    mask, free = _framed(grown.mask[box]), _framed(hull[box])
+    rim = _grown(mask) & ~mask
     # Along the pleura runs a skin of partly filled voxels; what leaves there is no vessel.
-    deep = ndimage.binary_erosion(free)
-    leaving = float(np.count_nonzero(rim & deep & np.pad(grown.soft, 2))) * step * step
+    deep = ~_grown(~free)
+    leaving = float(np.count_nonzero(rim & deep & _framed(grown.soft[box]))) * step * step
     section = np.pi * max(grown.inscribed_mm, step) ** 2
     outside = rim & ~free
     wall = float(np.count_nonzero(outside)) / max(1, int(np.count_nonzero(rim)))
@@ -74,7 +73,7 @@ def shape_of(grown: Grown, hull: Mask, medial: Mask, step: float) -> Shape:
     spread = np.cov(points.T) if len(points) > 3 else np.eye(3)
     axes = np.sqrt(5.0 * np.clip(np.linalg.eigvalsh(spread) + step * step / 12.0, 1e-3, None))
     ball = (0.75 / np.pi * len(points)) ** (1 / 3) * step
-    inner = bool((outside & np.pad(medial, 2)).sum() > 0.5 * outside.sum())
+    inner = bool((outside & _framed(medial[box])).sum() > 0.5 * outside.sum())
     exits = leaving / section
     if wall > 0.08:
         attachment = "mediastinal" if inner else "pleural"
@@ -87,6 +86,23 @@ def shape_of(grown: Grown, hull: Mask, medial: Mask, step: float) -> Shape:
         wall=wall,
         attachment=attachment,
     )
+
+
+def _framed(mask: Mask) -> Mask:
+    """``mask`` with two empty voxels on all sides."""
+    result = np.zeros([n + 4 for n in mask.shape], dtype=bool)
+    result[2:-2, 2:-2, 2:-2] = mask
+    return result
+
+
+def _grown(mask: Mask) -> Mask:
+    """``mask`` and the six neighbours of each of its voxels."""
+    result = mask.copy()
+    for axis in range(3):
+        along, into = np.moveaxis(mask, axis, 0), np.moveaxis(result, axis, 0)
+        into[1:] |= along[:-1]
+        into[:-1] |= along[1:]
+    return result
 
 
 def nodule_score(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from diaphane.anatomy.grids import Even, Float, Mask, Triple, Upright
+from diaphane.anatomy.grids import Even, Float, Mask, Triple, Upright, bounds
 from diaphane.anatomy.lungs import Lungs
 from diaphane.core.errors import InputError
 from diaphane.core.volume import Volume
@@ -67,44 +67,52 @@ def grow(hu: Float, hull: Mask, seed: tuple[int, int, int], step: float, radius:
         Expected radius in mm: how far the densest place and the core are looked for.
     """
     empty = np.zeros(hull.shape, dtype=bool)
-    near = _ball_at(hull.shape, seed, max(step, 0.5 * radius) / step) & hull
+    away = _square_away(hull.shape, seed) * np.float32(step * step)
+    near = (away <= max(step, 0.5 * radius) ** 2) & hull
     if not near.any():
         return Grown(empty, empty, 0.0, _HIGHEST)
     core = float(np.percentile(hu[near], 80.0))
-    around = _ball_at(hull.shape, seed, (2.5 * radius + 4.0) / step) & hull
-    lung = hu[around & (hu < -700.0)]
+    lung = hu[(away <= (2.5 * radius + 4.0) ** 2) & hull & (hu < -700.0)]
     base = float(np.median(lung)) if lung.size else _PARENCHYMA
     threshold = float(np.clip(0.5 * (core + base), _LOWEST, _HIGHEST))
     dense = (hu > threshold) & hull
     labels, _ = ndimage.label(dense)
-    hits = np.bincount(labels[near & dense]) if (near & dense).any() else np.zeros(1, dtype=int)
+    hits = np.bincount(labels[near & dense])
     if hits.size < 2:
         return Grown(empty, empty, 0.0, threshold)
-    soft = np.asarray(labels == int(hits[1:].argmax()) + 1, dtype=bool)
+    number = int(hits[1:].argmax()) + 1
+    soft = np.asarray(labels == number, dtype=bool)
+    # Nothing below looks beyond the box of the component.
+    box = ndimage.find_objects(labels)[number - 1]
+    part = soft[box]
     # The pleura is no edge of the ball that is inscribed; the free surface is.
-    depth = ndimage.distance_transform_edt(np.pad(soft, 1), sampling=step)[1:-1, 1:-1, 1:-1]
-    at = _ball_at(hull.shape, seed, max(step, radius) / step) & soft
+    depth = ndimage.distance_transform_edt(np.pad(part, 1), sampling=step)[1:-1, 1:-1, 1:-1]
+    at = (away[box] <= max(step, radius) ** 2) & part
     peak = float(depth[at].max()) if at.any() else 0.0
     cut = min(_CUT * peak, _LARGEST_CUT)
     if cut <= step:
-        mask = soft & _ball_at(hull.shape, seed, 2.0 * max(radius, 2.0) / step)
+        mask = soft & (away <= (2.0 * max(radius, 2.0)) ** 2)
         return Grown(mask, soft, peak, threshold)
     inner, _ = ndimage.label(depth > cut)
     inside = np.where(at, depth, 0.0)
     owner = int(inner[np.unravel_index(int(inside.argmax()), inside.shape)])
-    kept = inner == owner
-    gap = ndimage.distance_transform_edt(~kept, sampling=step)
     # The spiculated rim of a mass belongs to it; a stub of vessel that comes along is small.
-    rim = max(0.5 * step, _RIM * (peak - _LARGEST_CUT))
-    mask = soft & (gap <= cut + rim)
-    return Grown(np.asarray(mask, dtype=bool), soft, peak, threshold)
+    span = cut + max(0.5 * step, _RIM * (peak - _LARGEST_CUT))
+    margin = int(span / step) + 1
+    patch = bounds(inner == owner, (margin, margin, margin))
+    gap = ndimage.distance_transform_edt(inner[patch] != owner, sampling=step)
+    mask = np.zeros_like(soft)
+    mask[box][patch] = part[patch] & (gap <= span)
+    return Grown(mask, soft, peak, threshold)
 
 
-def _ball_at(shape: tuple[int, ...], centre: tuple[int, int, int], radius: float) -> Mask:
-    """Ball of ``radius`` voxels around an index."""
-    z, y, x = np.ogrid[: shape[0], : shape[1], : shape[2]]
-    far = (z - centre[0]) ** 2 + (y - centre[1]) ** 2 + (x - centre[2]) ** 2
-    return np.asarray(far <= radius * radius, dtype=bool)
+def _square_away(shape: tuple[int, ...], centre: tuple[int, int, int]) -> Float:
+    """Squared distance from an index, in voxels."""
+    z, y, x = (
+        (np.arange(n, dtype=np.float32) - np.float32(c)) ** 2
+        for n, c in zip(shape, centre, strict=True)
+    )
+    return np.asarray(z[:, None, None] + y[:, None] + x, dtype=np.float32)
 
 
 def segment_nodule(
@@ -184,8 +192,7 @@ class _Patch:
 def _radius_at(hu: Float, hull: Mask, seed: tuple[int, int, int], step: float) -> float:
     """Distance from the seed to where the tissue becomes lung, or from lung to the nearest tissue."""
     dense = (hu > -500.0) & hull
-    z, y, x = np.ogrid[: hu.shape[0], : hu.shape[1], : hu.shape[2]]
-    far = np.sqrt((z - seed[0]) ** 2 + (y - seed[1]) ** 2 + (x - seed[2]) ** 2) * step
+    far = np.sqrt(_square_away(hu.shape, seed)) * step
     free = far[hull & ~dense]
     if dense[seed]:
         return max(2.0, float(free.min()) if free.size else 10.0)
