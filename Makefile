@@ -31,9 +31,11 @@ bench: $(DEV)/ready  ## Measure against the tools a user would pick instead (lon
 
 docs: $(DEV)/ready  ## Build the documentation into site/
 	$(DEV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt -e '.[docs]'
+	$(DEV)/bin/typer diaphane.cli utils docs --name diaphane --output docs/reference/cli.md
 	$(DEV)/bin/mkdocs build --strict
 
 bundles: $(DEV)/ready  ## Train the shipped bundles again (LIDC=folder of the nodule set)
+	@test -n "$(LIDC)" || { echo "Say where the nodules are: make bundles LIDC=FOLDER"; exit 2; }
 	$(DEV)/bin/diaphane train $(LIDC) --plan recipes/lung-nodule.yaml --out out/lung-nodule
 	@echo "The bundle is in out/lung-nodule/bundle; src/diaphane/bundle/shipped/lung-nodule is its home."
 

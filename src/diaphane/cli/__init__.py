@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 from typing import Annotated
 
@@ -62,8 +61,6 @@ def options(
 
 
 for _name in VERBS:
-    if importlib.util.find_spec(f"diaphane.cli.{_name}") is None:  # LEAD: remove at the end
-        continue
     _module = importlib.import_module(f"diaphane.cli.{_name}")
     app.command(name=_name)(getattr(_module, _name))
 
