@@ -162,13 +162,13 @@ def test_full_disk_leaves_the_old_file(folder, stacks, tmp_path):
         "    print(error)\n"
     )
     out = tmp_path / "p.csv"
-    out.write_text("old")
+    out.write_text("file,unlike_training\n")
     done = subprocess.run(
         [sys.executable, "-c", script, str(folder), str(stacks), str(out)],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "disk is full" in done.stdout
-    assert out.read_text() == "old"
+    assert out.read_text() == "file,unlike_training\n"
     assert list(tmp_path.iterdir()) == [out]
 
 

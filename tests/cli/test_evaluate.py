@@ -36,7 +36,7 @@ def run(*args):
 def test_done(bundle, stacks, tmp_path):
     found = run(bundle, stacks, "--split", "test", "--out", tmp_path / "o", "--subgroup", "site")
     assert found.exit_code == 0, found.output
-    assert "test: 4 cases of 2 patients" in found.output
+    assert "test: 4 cases of 2 groups" in found.output
     assert {p.name for p in (tmp_path / "o").iterdir()} == {
         "metrics.json", "predictions.csv", "report.html",
     }  # fmt: skip
@@ -77,6 +77,19 @@ def test_wrong_usage(bundle, stacks, tmp_path, more, code, said):
     assert said in found.output
     assert "Traceback" not in found.output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_other_folders_are_left_alone(bundle, stacks, tmp_path):
+    found = run(bundle, stacks, "--split", "all", "--out", stacks)
+    assert found.exit_code == 2
+    assert "data set itself" in found.output
+    (tmp_path / "report.html").write_text("of a run")
+    found = run(bundle, stacks, "--split", "all", "--out", tmp_path)
+    assert found.exit_code == 2
+    assert (tmp_path / "report.html").read_text() == "of a run"
+    out = tmp_path / "own"
+    assert run(bundle, stacks, "--split", "all", "--out", out).exit_code == 0
+    assert run(bundle, stacks, "--split", "all", "--out", out).exit_code == 0
 
 
 def test_data_that_is_none(bundle, tmp_path):

@@ -77,6 +77,18 @@ def test_wrong_usage(bundle, stacks, tmp_path, args, code):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_nothing_but_an_earlier_table_is_replaced(bundle, stacks, tmp_path):
+    labels = stacks / "labels.csv"
+    before = labels.read_bytes()
+    found = run(bundle, stacks, "--out", labels)
+    assert found.exit_code == 2
+    assert "another file" in found.output
+    assert labels.read_bytes() == before
+    table = tmp_path / "p.csv"
+    assert run(bundle, stacks, "--out", table).exit_code == 0
+    assert run(bundle, stacks, "--out", table).exit_code == 0
+
+
 def test_as_images(bundle, stacks, tmp_path):
     folder = stacks / "images/s03"
     found = run(bundle, folder, "--out", tmp_path / "p.csv", "--as", "images", "--json")

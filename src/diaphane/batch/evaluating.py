@@ -90,7 +90,7 @@ def evaluate(
     Raises
     ------
     UsageError
-        An unknown split.
+        An unknown split, or an ``out`` that is the data set or holds something else's report.
     DatasetError
         Nobody says which cases the split has, no labels, or labels that the bundle does not
         know.
@@ -100,6 +100,7 @@ def evaluate(
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise UsageError("The output must be a folder.", path=folder)
+    require_free(folder, dataset)
     bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     manifest = bundle.manifest
     opened = open_dataset(dataset, subgroups=subgroups)
@@ -162,6 +163,21 @@ def evaluate(
     return EvaluationSummary(
         evaluation, folder, sum(rows.seen), rows.unlike, tuple(refused), rejected, tuple(notes)
     )
+
+
+def require_free(folder: Path, dataset: str | Path) -> None:
+    """Refuse to write among a data set's own files, or over the report of a run or a study.
+
+    Raises
+    ------
+    UsageError
+        Naming the folder.
+    """
+    remedy = "Give a folder of its own: --out DIR"
+    if folder.resolve() == Path(dataset).resolve():
+        raise UsageError("This is the data set itself.", path=folder, remedy=remedy)
+    if (folder / "report.html").exists() and not (folder / "metrics.json").exists():
+        raise UsageError("The folder holds another report.", path=folder, remedy=remedy)
 
 
 def _entries(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from diaphane.acquire import Entry, open_inputs
 from diaphane.batch.running import answers
-from diaphane.batch.tables import Refusal, cells, columns, write_refusals, write_table
+from diaphane.batch.tables import Refusal, cells, columns, is_table, write_refusals, write_table
 from diaphane.bundle import Bundle, load_bundle
 from diaphane.core.errors import InputError, UsageError
 from diaphane.core.protocols import Progress, silent
@@ -54,7 +54,8 @@ def predict(
     Raises
     ------
     UsageError
-        No inputs, or ``out`` is a folder or the list of refused inputs itself.
+        No inputs, or ``out`` is a folder, the list of refused inputs itself, or a file that is
+        no earlier table of predictions, such as the data set's own ``labels.csv``.
     OutputError
         The results cannot be written.
     """
@@ -64,6 +65,12 @@ def predict(
     if target.is_dir() or target.name == "rejected.csv":
         raise UsageError(
             "The output must be a CSV file of its own.", path=target, remedy="Use --out FILE.csv"
+        )
+    if target.exists() and not is_table(target):
+        raise UsageError(
+            "There is another file where the table would go.",
+            path=target,
+            remedy="Only an earlier table of predictions is replaced. Give another name.",
         )
     bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     manifest = bundle.manifest

@@ -63,6 +63,14 @@ def cells(
     return row
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file is empty or begins like one of these tables."""
+    with suppress(OSError), path.open(encoding="utf-8", errors="replace") as stream:
+        header = stream.readline(100_000)
+        return not header or "unlike_training" in header.rstrip("\n").split(",")
+    return False
+
+
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write a CSV in one step: UTF-8, Unix line ends; names that are not text keep their bytes."""
     with (

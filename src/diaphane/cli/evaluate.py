@@ -40,9 +40,9 @@ def evaluate(
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
 ) -> int:
-    """Test a bundle on labelled cases: metrics.json, predictions.csv, report.html.
+    """Test a bundle on labelled cases.
 
-    Splits are the data set's own, or else those that the bundle remembers for the cases that
+    Writes metrics.json, predictions.csv and report.html. Splits are the data set's own, or else those that the bundle remembers for the cases that
     it knows. Cases that it was trained on are left out of the figures, and counted.
     """
     from diaphane import batch
@@ -67,7 +67,7 @@ def evaluate(
         for note in done.notes:
             say(note, quiet=quiet)
         left = f"; {found.seen} seen in training left out" if found.seen else ""
-        say(f"{split}: {found.n} cases of {found.groups} patients{left}", quiet=quiet)
+        say(f"{split}: {found.n} cases of {found.groups} groups{left}", quiet=quiet)
         for name in ("auc", "average_precision", "accuracy", "brier", "ece"):
             figure = found.metrics.get(name)
             if figure is not None and figure.value is not None:
