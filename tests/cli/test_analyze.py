@@ -58,6 +58,7 @@ def test_json_and_quiet(stack, bundle, tmp_path):
 def test_chinese(stack, bundle, tmp_path):
     done = run(stack, "--with", bundle, "--out", tmp_path / "out", "--lang", "zh")
     assert done.exit_code == 0, done.output
+    assert "malignant" in done.output  # the terminal speaks English, and names the class
     assert 'lang="zh' in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
@@ -87,6 +88,7 @@ def test_an_unknown_name_lists_what_is_installed(stack, tmp_path):
     said = json.loads(done.stdout)
     assert said["error"] == "BundleNotFound"
     assert "lung-nodule" in said["remedy"]
+    assert "lung-ct" in said["remedy"]
 
 
 def test_points():

@@ -73,7 +73,7 @@ def analyze(
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Find, measure and rate what a study shows, and write a report.
+    """Find, measure and rate what a study shows.
 
     Writes findings.json, report.html, report.txt, masks.nii.gz and, for DICOM, seg.dcm.
     For research only; not a medical device.
@@ -97,7 +97,7 @@ def analyze(
     if as_json:
         say_json(summary(found, out))
     else:
-        for line in summary_lines(found, out, lang.value):
+        for line in summary_lines(found, out):
             say(line, quiet=quiet)
 
 
@@ -152,12 +152,13 @@ def _row(finding: Finding) -> dict[str, Any]:
     }
 
 
-def summary_lines(analysis: Analysis, out: Path, lang: str = "en") -> list[str]:
+def summary_lines(analysis: Analysis, out: Path) -> list[str]:
     """What a person is told: the series, what was found, the first finding, the report."""
     from diaphane.report import Language
 
-    language = Language(lang)
-    lines = [_series_line(s, language) for s in analysis.series]
+    language = Language("en")
+    dicom = analysis.source is not None
+    lines = [_series_line(s, language) for s in analysis.series] if dicom else []
     shown, rest = len(analysis.findings), len(analysis.candidates)
     if shown:
         more = f", {rest} further candidates in findings.json" if rest else ""
@@ -193,8 +194,10 @@ def _finding_line(finding: Finding, language: Any) -> str:
         parts.append(f"{long_axis.value:.0f} x {short_axis.value:.0f} {long_axis.unit}")
     said = finding.assessment
     if said.probability is not None:
-        name = said.positive or max(said.probability, key=lambda c: said.probability[c])  # type: ignore[index]  # not None here
-        meaning = language.say("meaning", said.meaning) if said.positive and said.meaning else name
+        known = said.probability
+        name = said.positive or max(known, key=lambda c: known[c])
+        own = said.positive and said.meaning and said.meaning != "class_of_bundle"
+        meaning = language.say("meaning", said.meaning) if own else name
         parts.append(f"{meaning}: {100 * said.probability[name]:.0f} %")
     else:
         why = " ".join(language.say("reason", code) for code in said.reasons)

@@ -43,7 +43,7 @@ def bundles(
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """List installed bundles, or verify, show, import or export one.
+    """List bundles; verify, show, import or export one.
 
     verify checks every file against its hash and opens the model; show prints the model card;
     import puts a folder or zip into the user's folder; export writes a zip.

@@ -47,7 +47,7 @@ def demo(
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
 ) -> int:
-    """The whole way on a chest CT that the program makes itself.
+    """The whole way on a chest CT that it makes itself.
 
     Writes DIR/scan (a DICOM series with known nodules) and DIR/result, and checks that what
     was planted was found.

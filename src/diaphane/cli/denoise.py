@@ -58,7 +58,10 @@ def denoise(
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Take noise off an image, slice by slice; whole-number voxels stay whole numbers."""
+    """Take noise off an image, slice by slice.
+
+    Voxels that are whole numbers stay whole numbers.
+    """
     from diaphane.acquire import read
     from diaphane.core.errors import UsageError
     from diaphane.preprocess import noise_figures, volume_format, write_volume

@@ -41,7 +41,7 @@ def info(
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
-    """Tell what a file or folder is, without the patient's identity."""
+    """Tell what a file or folder is, not whose it is."""
     from diaphane.acquire import describe
 
     with progress_bar(quiet=quiet, as_json=as_json) as progress:

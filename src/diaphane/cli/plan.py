@@ -37,9 +37,9 @@ def plan(
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
 ) -> int:
-    """Look at a data set and decide how to learn from it: fingerprint.json and plan.yaml.
+    """Look at a data set and decide how to learn from it.
 
-    Edit plan.yaml, then train with --plan.
+    Writes fingerprint.json and plan.yaml. Edit plan.yaml, then train with --plan.
     """
     require_learn("Planning")
     from diaphane.learn import plan as decide

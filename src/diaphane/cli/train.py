@@ -62,9 +62,10 @@ def train(
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
 ) -> int:
-    """Train, test and ship a model: RUN/bundle, RUN/report.html, RUN/metrics.csv.
+    """Train, test and ship a model on labelled cases.
 
-    A plan is made first and kept in RUN/plan.yaml. Ctrl-C leaves a run that --resume continues.
+    Writes RUN/bundle, RUN/report.html and RUN/metrics.csv. A plan is made first and kept in
+    RUN/plan.yaml. Ctrl-C leaves a run that --resume continues.
     """
     require_learn("Training")
     from diaphane.learn import TrainOptions
@@ -102,7 +103,10 @@ def train(
             }
         )
     else:
-        say(f"Figures ({about.get('split')}, n = {about.get('n')}):", quiet=quiet)
+        if metrics:
+            say(f"Figures ({about.get('split')}, n = {about.get('n')}):", quiet=quiet)
+        else:
+            say("No figures: the cases left for testing are all of one class.", quiet=quiet)
         for key in ("auc", "average_precision", "accuracy", "brier", "ece"):
             figure = metrics.get(key)
             if figure is not None and figure.value is not None:
