@@ -128,7 +128,9 @@ class LungCt:
     def examine(self, request: Request) -> Identified[Analysis]:
         """As :meth:`analyze`, with the identity of the patient for whoever files the result."""
         stages = Stages(request.progress)
-        study = as_hounsfield(read_study(request, load_series_rule("series_lung_ct"), stages))
+        study = as_hounsfield(
+            read_study(request, load_series_rule("series_lung_ct"), stages), request.path
+        )
         volume = study.volume
         points = [_index_of(point, volume) for point in request.points]  # before any long work
 

@@ -100,11 +100,12 @@ def read_study(request: Request, rule: SeriesRule | None, stages: Stages) -> Stu
     )
 
 
-def as_hounsfield(study: Study) -> Study:
+def as_hounsfield(study: Study, path: Path | None = None) -> Study:
     """The study with its values in HU.
 
     CT in files that state no unit (NIfTI, MetaImage) is taken as HU when its values reach from
-    air to soft tissue within 16 bits, and the study says so in its notes.
+    air to soft tissue within 16 bits, and the study says so in its notes. ``path`` is named
+    when it is refused.
 
     Raises
     ------
@@ -123,10 +124,11 @@ def as_hounsfield(study: Study) -> Study:
     if volume.modality not in ("CT", "OT") or voxels.ndim != 3 or not fits:
         raise NotApplicable(
             "This is not a CT in Hounsfield units.",
+            path=path,
             remedy="Give a chest CT; values must reach from air to soft tissue.",
         )
     if extreme[0] < _LOWEST or extreme[1] > _HIGHEST:
-        raise NotApplicable("The values are outside anything a CT measures.")
+        raise NotApplicable("The values are outside anything a CT measures.", path=path)
     return replace(
         study,
         volume=replace(volume, modality="CT", unit="HU"),
