@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
+from diaphane.acquire import open_dataset
+from diaphane.bundle import prepare_case
 from diaphane.core.errors import DatasetError, PlanError, UsageError
 from diaphane.learn import Plan, plan
 from diaphane.learn.network import network_config
+from diaphane.preprocess import Recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -121,6 +126,24 @@ def test_pictures_are_read_as_rows(synthetic, tmp_path):
     assert made.input.mask == "none"
     assert made.input.size == (32, 32)
     assert made.network.sequence == "rows"
+
+
+def test_grey_and_colour_files_train_together(tmp_path):
+    for number in range(12):
+        where = tmp_path / "set" / "ab"[number % 2]
+        where.mkdir(parents=True, exist_ok=True)
+        grey = np.random.default_rng(number).integers(0, 255, (16, 16), dtype=np.uint8)
+        image = Image.fromarray(grey)
+        if number % 5 == 0:
+            image = image.convert("RGB")
+            image.putpixel((3, 3), (200, 10, 10))
+        image.save(where / f"{number}.png")
+    made = plan(tmp_path / "set", threads=1)
+    assert made.plan.input.channels == 1
+    dataset = open_dataset(tmp_path / "set")
+    recipe = Recipe.from_dict(made.plan.recipe)
+    for entry in dataset.entries:
+        assert prepare_case(entry.load(), made.plan.input, recipe).image.shape[1] == 1
 
 
 def test_three_classes_are_multiclass(synthetic, tmp_path):

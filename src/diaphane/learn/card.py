@@ -11,6 +11,7 @@ _SPLITS = {
     "cross-fitted",
     "calibration": "on the part held out for calibration, cross-fitted",
     "test": "on cases that took no part in training, stopping or calibration",
+    "val": "on the data set's 'val' cases, which took no part in training, stopping or calibration",
 }
 
 _LIMITS = """\
@@ -122,6 +123,8 @@ def _network(m: Manifest) -> str:
 
 def _measured(m: Manifest) -> str:
     about = m.metrics_about
+    if about.get("n") is None:
+        return "Nothing was measured: the cases left for testing are all of one class."
     return (
         f"Measured {_SPLITS.get(str(about.get('split')), '')}: n = {about.get('n')}, "
         f"{about.get('groups')} groups, seed {about.get('seed')}, 95 % bootstrap intervals by "

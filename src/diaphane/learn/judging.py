@@ -59,7 +59,7 @@ class Judgement:
     """Everything that a bundle says beside its model.
 
     ``figures`` are out of fold and cross-fitted, or of the scored part of a single split
-    (``about["split"]`` says which); ``None`` when nothing can be scored.
+    (``about["split"]`` says which, under the data set's own name); ``None`` when nothing can be scored.
     """
 
     calibration: Calibration
@@ -149,7 +149,8 @@ def judge(
         labels_at = _labels(plan, wanted, scored[usable])
         probability = calibration.probabilities(scored_logit[usable])
         names = [store.rows[int(case)].group for case in scored[usable]]
-        about.update(split="test", cross_fitted=False)
+        own = {store.rows[int(case)].split or "test" for case in scored[usable]}
+        about.update(split=own.pop() if len(own) == 1 else "test", cross_fitted=False)
     else:
         labels_at, probability, names = labels, crossed, groups
     figures = None
