@@ -40,8 +40,7 @@ def write_segmentation(analysis: Analysis, path: Path) -> bool:
     files = analysis.source.open_for_dicom_writer()
     labels = labels_of(analysis)
     known = _described(analysis)
-    values = [int(v) for v in np.flatnonzero(np.bincount(labels.ravel(), minlength=1)) if v]
-    values = [v for v in values if v in known]
+    values = sorted(v for v in known if v and (labels == v).any())
     if not values or not files:
         return False
     import warnings
