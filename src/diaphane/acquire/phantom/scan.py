@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from diaphane.core.geometry import Geometry
 from diaphane.core.volume import Volume
 
 KINDS: tuple[Kind, ...] = ("free", "pleural", "mediastinal", "vascular")
+_THREADS = 2
 _BOTTOM = -62.0  # mm of the first slice when the chest fits
 
 
@@ -149,11 +151,17 @@ def _paint_chest(
     hu = np.empty(shape, dtype=np.float32)
     depth = np.empty(shape, dtype=np.float32)
     side = np.empty(shape, dtype=np.uint8)
-    for k, level in enumerate(z):
-        one = axial_slice(x[None, :], y[:, None], float(level), build, edge)
+
+    def fill(k: int) -> None:
+        one = axial_slice(x[None, :], y[:, None], float(z[k]), build, edge)
         hu[k] = one.hu
         np.minimum(one.right, one.left, out=depth[k])
         side[k] = np.where(one.right < one.left, 1, 2)
+
+    # No slice draws a random number, so their order does not matter.
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for _ in pool.map(fill, range(shape[0])):
+            pass
     return _Canvas(hu, depth, side, np.zeros(shape, dtype=bool), (z, y, x), edge)
 
 
