@@ -151,10 +151,14 @@ def learning_curves(epochs: Sequence[Mapping[str, Any]], lang: Language) -> list
     for column, title in titles.items():
         lines = _lines(epochs, column, lang)
         if lines:
-            axes = charts.Axes(lang.text("Epoch"), title, number=lang.number)
+            axes = charts.Axes(lang.text("Epoch"), number=lang.number)
             markup = charts.line_chart(lines, title=title, axes=axes)
             shown.append({"title": title, "chart": markup})
     return shown
+
+
+_FEW = 4
+"""So few epochs are drawn as dots too, since one of them makes no line."""
 
 
 def _lines(epochs: Sequence[Mapping[str, Any]], column: str, lang: Language) -> list[charts.Line]:
@@ -164,11 +168,12 @@ def _lines(epochs: Sequence[Mapping[str, Any]], column: str, lang: Language) -> 
         if isinstance(row.get(column), (int, float)):
             member = int(row.get("member", row.get("fold", 0)))
             folds[member] = int(row.get("fold", 0))
-            members.setdefault(member, []).append((float(row["epoch"]), float(row[column])))
+            members.setdefault(member, []).append((float(row["epoch"]) + 1, float(row[column])))
     if not members:
         return []
     if len(members) == 1:
-        return [charts.Line("", next(iter(members.values())))]
+        only = next(iter(members.values()))
+        return [charts.Line("", only, dots=len(only) < _FEW)]
     if len(members) <= len(set(folds.values())) <= 6:
         return [
             charts.Line(lang.text("fold %(n)s", n=folds[member] + 1), points)
