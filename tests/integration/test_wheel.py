@@ -59,7 +59,7 @@ def test_demo_info_and_analyze_from_the_wheel(installed: Path, tmp_path: Path) -
     reports = list((tmp_path / "demo").rglob("report.html"))
     assert len(reports) == 1
 
-    series = next((tmp_path / "demo").rglob("*.dcm")).parent
+    series = tmp_path / "demo" / "scan"
     info = run(
         *(installed / "diaphane", "info", series, "--json"), cwd=tmp_path, DIAPHANE_HOME=home
     )
