@@ -1,0 +1,5 @@
+"""Learning to segment: plan, patches, loop, judgement, bundle. Needs torch."""
+
+from diaphane.learn.segmenting.plans import SegmentationPlan
+
+__all__ = ["SegmentationPlan"]
