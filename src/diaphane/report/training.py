@@ -13,6 +13,7 @@ from diaphane.report import charts
 from diaphane.report.evaluation import evaluation_view
 from diaphane.report.language import Language
 from diaphane.report.page import render
+from diaphane.report.run_facts import Confusion, Example, RunFacts, SegmentedExample
 from diaphane.report.study import bundle_view, interval_words
 
 LOSS, STOP_LOSS, STOP_METRIC = "loss", "stop_loss", "stop_metric"
@@ -28,6 +29,9 @@ def write_run_report(
     bundle: BundleRef | None = None,
     calibration: Mapping[str, Any] | None = None,
     faithfulness: Mapping[str, Any] | None = None,
+    confusion: Sequence[Confusion] = (),
+    examples: Sequence[Example] = (),
+    facts: RunFacts | None = None,
     notes: Sequence[str] = (),
     title: str = "",
     lang: str = "en",
@@ -51,6 +55,13 @@ def write_run_report(
         The bundle that the run shipped; ``None`` while it has none.
     calibration, faithfulness:
         Figures by name: numbers, intervals or ``{"value", "low", "high"}``.
+    confusion:
+        Tables of right and wrong answers.
+    examples:
+        Judged cases; the worst are shown first.
+    facts:
+        Data, planning and machine: what the plan's story, the methods paragraph and the
+        checklist are written from.
     notes:
         Sentences to show as they are.
     """
@@ -65,6 +76,58 @@ def write_run_report(
         "bundle": None if bundle is None else bundle_view(bundle, language),
         "calibration": figure_rows(calibration or {}, language),
         "faithfulness": figure_rows(faithfulness or {}, language),
+        "notes": list(notes),
+    }
+    write_text(target, render("run.html.j2", language, values))
+    return target
+
+
+def write_segmentation_run(
+    path: str | Path,
+    *,
+    plan: Mapping[str, Any],
+    epochs: Sequence[Mapping[str, Any]],
+    labels: Mapping[str, int],
+    split: Mapping[str, Mapping[str, Any]] | None = None,
+    evaluation: Evaluation | None = None,
+    bundle: BundleRef | None = None,
+    examples: Sequence[SegmentedExample] = (),
+    quality: Mapping[str, Sequence[tuple[float, float]]] | None = None,
+    facts: RunFacts | None = None,
+    notes: Sequence[str] = (),
+    title: str = "",
+    lang: str = "en",
+) -> Path:
+    """Write the report of a segmentation run as one self-contained HTML file.
+
+    Parameters
+    ----------
+    plan, split, bundle, facts, notes, title:
+        As in :func:`write_run_report`.
+    epochs:
+        Rows of ``metrics.csv``: ``member``, ``fold``, ``step`` (or ``epoch``), and any of
+        ``loss``, ``stop_loss``, ``dice``, ``dice:LABEL``; ``None`` where there is none.
+    labels:
+        Label -> value in masks, background left out.
+    evaluation:
+        Figures of held-out cases: "dice", "dice:LABEL", "hd95:LABEL", ... with intervals, as
+        ``evaluate.summarise_segmentation`` names them.
+    examples:
+        Held-out cases with a picture; the worst (by mean Dice) are shown first.
+    quality:
+        Label -> ``(predicted Dice, true Dice)`` of each held-out case.
+    """
+    language = Language(lang)
+    target = Path(path)
+    values = {
+        "title": title or (bundle.title if bundle else "") or str(plan.get("name", "")),
+        "plan": plan_sections(plan, language),
+        "curves": learning_curves(epochs, language),
+        "split": split_table(split or {}, language),
+        "evaluation": None if evaluation is None else evaluation_view(evaluation, language),
+        "bundle": None if bundle is None else bundle_view(bundle, language),
+        "calibration": [],
+        "faithfulness": [],
         "notes": list(notes),
     }
     write_text(target, render("run.html.j2", language, values))
@@ -168,7 +231,8 @@ def _lines(epochs: Sequence[Mapping[str, Any]], column: str, lang: Language) -> 
         if isinstance(row.get(column), (int, float)):
             member = int(row.get("member", row.get("fold", 0)))
             folds[member] = int(row.get("fold", 0))
-            members.setdefault(member, []).append((float(row["epoch"]) + 1, float(row[column])))
+            at = float(row["step"]) if "step" in row else float(row["epoch"]) + 1
+            members.setdefault(member, []).append((at, float(row[column])))
     if not members:
         return []
     if len(members) == 1:
