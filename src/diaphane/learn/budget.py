@@ -1,0 +1,151 @@
+"""A time budget: how many steps fit, and when training must come to its end.
+
+The number of steps is set before the first one and frozen in the plan, so that a resumed run does
+what the first one would have done. The clock decides one thing only: whether the learning rate
+jumps to its final annealing, and that step is recorded.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+_SAFETY = 0.9
+"""Share of the time at hand that is planned for; steps on a busy machine differ in length."""
+_TAIL = 0.1
+"""Share of all steps that the final annealing takes."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The time that one command may take, from its first line to its last.
+
+    Attributes
+    ----------
+    seconds:
+        All of it.
+    began:
+        When the command began, in seconds of :func:`time.monotonic`.
+    """
+
+    seconds: float
+    began: float
+
+    @property
+    def ends(self) -> float:
+        """When it is over, in seconds of :func:`time.monotonic`."""
+        return self.began + self.seconds
+
+    def left(self) -> float:
+        """Seconds that are left; below 0 when it is over."""
+        return self.ends - time.monotonic()
+
+    def steps(
+        self,
+        seconds_per_step: float,
+        members: int,
+        reserve: float,
+        *,
+        least: int = 20,
+        most: int | None = None,
+    ) -> int:
+        """How many steps each network may take.
+
+        Parameters
+        ----------
+        seconds_per_step:
+            Measured, reading ahead and looks at stopping cases included.
+        members:
+            Networks that are still to be trained, one after another.
+        reserve:
+            Seconds for all that follows: judging, export, tests, report.
+        least, most:
+            Bounds; ``least`` holds even where the time does not reach.
+        """
+        room = _SAFETY * max(0.0, self.left() - reserve)
+        steps = int(room / (max(seconds_per_step, 1e-9) * max(1, members)))
+        return max(least, steps if most is None else min(steps, most))
+
+    def watch(self, members: int, reserve: float) -> Watch:
+        """The watch of the next of ``members`` networks that are still to be trained."""
+        share = max(0.0, self.left() - reserve) / max(1, members)
+        return Watch(time.monotonic() + share)
+
+
+@dataclass(frozen=True)
+class Watch:
+    """When one network must be done, in seconds of :func:`time.monotonic`; ``None``: never."""
+
+    ends: float | None = None
+
+    def calls(self, step: int, steps: int, pace: float, *, now: float | None = None) -> bool:
+        """Whether the final annealing must begin at ``step`` to end in time.
+
+        Parameters
+        ----------
+        pace:
+            Seconds that a step takes at present.
+        now:
+            The time, :func:`time.monotonic` if ``None``.
+        """
+        if self.ends is None or step + tail(steps) >= steps:
+            return False
+        at = time.monotonic() if now is None else now
+        return at + 1.1 * pace * tail(steps) >= self.ends
+
+
+def tail(steps: int) -> int:
+    """Steps of the final annealing."""
+    return max(1, round(_TAIL * steps))
+
+
+def last_step(steps: int, jump: int | None) -> int:
+    """Steps that are taken in all, given the step at which the schedule jumped."""
+    return steps if jump is None else min(steps, jump + tail(steps))
+
+
+def annealing(step: int, steps: int, jump: int | None = None, *, warmup: float = 0.05) -> float:
+    """Factor of the learning rate at a step from 0: linear warm-up, then a cosine to zero.
+
+    From ``jump`` on, the factor falls from where it was to zero within :func:`tail` steps, again as
+    a cosine (Loshchilov and Hutter 2017), so that a run that is cut short ends annealed.
+
+    Parameters
+    ----------
+    steps:
+        Of the whole schedule.
+    jump:
+        Step at which the final annealing began early, ``None`` if it did not.
+    warmup:
+        Share of all steps.
+    """
+    if jump is None or step < jump:
+        rise = min(1.0, (step + 1) / max(1.0, warmup * steps))
+        return rise * 0.5 * (1.0 + math.cos(math.pi * min(step, steps) / steps))
+    begins = annealing(jump, steps, None, warmup=warmup)
+    done = (step - jump) / max(1, last_step(steps, jump) - jump)
+    return begins * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
+
+
+def read_duration(text: str) -> float:
+    """Seconds from ``20m``, ``90s``, ``1.5h``, ``1h30m`` or a plain number of minutes.
+
+    Raises
+    ------
+    ValueError
+        It is none of these, or not above 0.
+    """
+    import re
+
+    plain = text.strip().lower()
+    if re.fullmatch(r"\d+(\.\d+)?", plain):
+        plain += "m"
+    parts = re.findall(r"(\d+(?:\.\d+)?)(h|min|m|s)", plain)
+    if "".join(number + unit for number, unit in parts) != plain or not parts:
+        raise ValueError(text)
+    each = {"h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0}
+    seconds = sum(float(number) * each[unit] for number, unit in parts)
+    if seconds <= 0:
+        raise ValueError(text)
+    return seconds
