@@ -182,10 +182,10 @@ class LungCt:
 
     def _classifier(self, threads: int | None) -> Bundle | None:
         """The classifier, or ``None`` where it is not installed."""
-        from diaphane.bundle import load_bundle
+        from diaphane.bundle import load_classifier
 
         try:
-            return load_bundle(self.bundle, threads=threads)
+            return load_classifier(self.bundle, threads=threads)
         except BundleNotFound:
             return None
 

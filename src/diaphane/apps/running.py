@@ -43,11 +43,11 @@ def find_app(name: str | Path, *, threads: int | None = None) -> Examiner:
 
         return LungCt()
     from diaphane.apps.generic import Generic
-    from diaphane.bundle import load_bundle
+    from diaphane.bundle import load_classifier
     from diaphane.core.errors import BundleNotFound
 
     try:
-        return Generic(load_bundle(name, threads=threads))
+        return Generic(load_classifier(name, threads=threads))
     except BundleNotFound as error:
         remedy = f"{error.remedy or ''} The app for a chest CT is lung-ct.".strip()
         raise BundleNotFound(error.problem, path=error.path, remedy=remedy) from error

@@ -15,8 +15,8 @@ from diaphane.acquire import Dataset, Entry, open_dataset
 from diaphane.batch.running import answers
 from diaphane.batch.tables import Refusal, cells, columns, together, write_refusals, write_table
 from diaphane.batch.truth import label_columns, label_text, truth_of
-from diaphane.bundle import Bundle, Manifest, load_bundle
-from diaphane.bundle.artefact import SEEN
+from diaphane.bundle import Bundle, Manifest, load_classifier
+from diaphane.bundle.loaded import SEEN
 from diaphane.core.errors import DatasetError, DiaphaneError, UsageError
 from diaphane.core.evaluation import Evaluation, Interval
 from diaphane.core.files import write_text
@@ -101,7 +101,7 @@ def evaluate(
     if folder.exists() and not folder.is_dir():
         raise UsageError("The output must be a folder.", path=folder)
     require_free(folder, dataset)
-    bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+    bundle = bundle if isinstance(bundle, Bundle) else load_classifier(bundle)
     manifest = bundle.manifest
     opened = open_dataset(dataset, subgroups=subgroups)
     named = label_columns(manifest, opened, dataset)

@@ -9,7 +9,7 @@ from pathlib import Path
 from diaphane.acquire import Entry, open_inputs
 from diaphane.batch.running import answers
 from diaphane.batch.tables import Refusal, cells, columns, is_table, write_refusals, write_table
-from diaphane.bundle import Bundle, load_bundle
+from diaphane.bundle import Bundle, load_classifier
 from diaphane.core.errors import InputError, UsageError
 from diaphane.core.protocols import Progress, silent
 
@@ -72,7 +72,7 @@ def predict(
             path=target,
             remedy="Only an earlier table of predictions is replaced. Give another name.",
         )
-    bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+    bundle = bundle if isinstance(bundle, Bundle) else load_classifier(bundle)
     manifest = bundle.manifest
     entries: list[Entry] = []
     refused: list[Refusal] = []

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diaphane.bundle.archive import CARD, LICENCE, MANIFEST, MODEL, REFERENCE, SUMS, read_files
+from diaphane.bundle.archive import MANIFEST, REFERENCE
+from diaphane.bundle.loaded import Loaded
 from diaphane.bundle.manifest import Manifest
-from diaphane.bundle.prepare import PreparedCase, case_hash, prepare_case
+from diaphane.bundle.prepare import PreparedCase, prepare_case
 from diaphane.bundle.reference import reference_from_bytes
 from diaphane.bundle.run import OnnxRunner, Output, run_cases
 from diaphane.core.case import Case
@@ -22,12 +21,6 @@ from diaphane.core.decision import UnlikeTraining
 from diaphane.core.errors import BundleCorrupt
 from diaphane.core.finding import BundleRef, ConceptEvidence, Evidence
 from diaphane.core.protocols import Runner
-
-if TYPE_CHECKING:
-    from diaphane.preprocess import Recipe
-
-SEEN = ("train", "val", "calibration")
-"""Splits whose cases made the bundle; ``test`` cases did not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,82 +53,32 @@ class Prediction:
     prepared: PreparedCase
 
 
-class Bundle:
-    """A loaded bundle; made by :func:`diaphane.bundle.load_bundle`.
+class Bundle(Loaded):
+    """A loaded classification bundle; made by :func:`diaphane.bundle.load_bundle`.
 
     Attributes
     ----------
-    manifest:
-        What it says about itself.
-    path:
-        Where it was read from.
-    sha256:
-        Of its ``SHA256SUMS``, and so of all its files.
-    model:
-        The ONNX file's bytes.
-    size:
-        Bytes of all files.
     reference:
         Tells inputs unlike the training set; ``None`` when the bundle holds none.
-    card, licence:
-        Texts.
     """
 
+    manifest: Manifest
+
     def __init__(self, files: Mapping[str, bytes], path: Path, threads: int | None = None) -> None:
-        self.path = path
-        self.threads = threads
+        super().__init__(files, path, threads)
         self.manifest = Manifest.from_json(files[MANIFEST], path=str(path))
-        self.sha256 = hashlib.sha256(files[SUMS]).hexdigest()
-        self.size = sum(len(data) for data in files.values())
-        self.card = files[CARD].decode("utf-8", "replace")
-        self.licence = files[LICENCE].decode("utf-8", "replace")
-        self.model = files[MODEL]
         self.reference: UnlikeTraining | None = None
         if REFERENCE in files:
             self.reference = reference_from_bytes(files[REFERENCE], path=str(path))
-
-    def __repr__(self) -> str:
-        m = self.manifest
-        return f"Bundle({m.name} {m.version}, {m.task}: {', '.join(m.classes)})"
-
-    @property
-    def name(self) -> str:
-        """The manifest's name."""
-        return self.manifest.name
-
-    @functools.cached_property
-    def recipe(self) -> Recipe:
-        """Preprocessing, the same as in training."""
-        from diaphane.preprocess import Recipe
-
-        return Recipe.from_dict(self.manifest.recipe)
 
     @functools.cached_property
     def runner(self) -> Runner:
         """The graph, loaded at first use."""
         return OnnxRunner(self.model, self.threads, path=str(self.path))
 
-    @functools.cached_property
-    def _splits(self) -> dict[str, str]:
-        """Stored split by hash; where an image was in several, the one that saw it counts."""
-        seen = self.manifest.seen
-        parts = {"test": seen.test, "calibration": seen.calibration, "val": seen.val}
-        parts["train"] = seen.train
-        return {digest: split for split, hashes in parts.items() for digest in hashes}
-
     def prepare(self, case: Case) -> PreparedCase:
         """Network input of a case; see :func:`prepare_case`."""
         return prepare_case(case, self.manifest.input, self.recipe)
-
-    def split_of(self, case: Case) -> str | None:
-        """Stored split of a case that the bundle knows, else ``None``."""
-        if not self._splits:
-            return None
-        return self._splits.get(case_hash(case, self.manifest.seen.salt))
-
-    def has_seen(self, case: Case) -> bool:
-        """Whether the case took part in making the bundle."""
-        return self.split_of(case) in SEEN
 
     def run(
         self, prepared: Sequence[PreparedCase], *, runner: Runner | None = None
@@ -276,8 +219,3 @@ class Bundle:
             output=output,
             prepared=prepared,
         )
-
-
-def open_bundle(path: Path, threads: int | None = None) -> Bundle:
-    """Read and verify the bundle at a folder or zip."""
-    return Bundle(read_files(path), path, threads)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
@@ -18,6 +18,8 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 Task = Literal["binary", "multiclass", "multilabel"]
 Kind = Literal["sequence", "image"]
 MaskSource = Literal["none", "foreground", "given"]
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class _Strict(BaseModel):
@@ -200,36 +202,61 @@ class Manifest(_Strict):
 
     def to_json(self) -> str:
         """Indented JSON with a final line end; the same manifest gives the same text."""
-        data = self.model_dump(mode="json")
-        return json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+        return manifest_text(self)
 
     @classmethod
     def from_json(cls, text: str | bytes, *, path: str | None = None) -> Manifest:
-        """Read and check ``bundle.json``.
+        """Read and check ``bundle.json``; see :func:`parse_manifest`."""
+        return parse_manifest(cls, text, path=path)
 
-        Raises
-        ------
-        BundleTooNew
-            A newer schema than this diaphane knows.
-        BundleCorrupt
-            Not JSON, or a field is missing, unknown or wrong (named in the message).
-        """
-        try:
-            raw = json.loads(text)
-        except ValueError as error:  # JSON and Unicode errors are both
-            raise BundleCorrupt("bundle.json is not JSON.", path=path) from error
-        version = raw.get("schema_version") if isinstance(raw, dict) else None
-        if isinstance(version, int) and version > SCHEMA_VERSION:
-            raise BundleTooNew(
-                f"The bundle has schema version {version}; this diaphane reads up to {SCHEMA_VERSION}.",
-                path=path,
-                remedy="Update diaphane: pip install --upgrade diaphane",
-            )
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "bundle.json"
-            raise BundleCorrupt(
-                f"bundle.json is not a valid manifest ({where}: {first['msg']}).", path=path
-            ) from error
+
+def manifest_text(manifest: BaseModel) -> str:
+    """Indented JSON with a final line end; the same manifest gives the same text."""
+    data = manifest.model_dump(mode="json")
+    return json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def stated_task(text: str | bytes, *, path: str | None = None) -> str:
+    """The task that a ``bundle.json`` names, the rest unchecked; "" where it names none.
+
+    Raises
+    ------
+    BundleTooNew
+        A newer schema than this diaphane knows.
+    BundleCorrupt
+        Not JSON.
+    """
+    try:
+        raw = json.loads(text)
+    except ValueError as error:  # JSON and Unicode errors are both
+        raise BundleCorrupt("bundle.json is not JSON.", path=path) from error
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise BundleTooNew(
+            f"The bundle has schema version {version}; this diaphane reads up to {SCHEMA_VERSION}.",
+            path=path,
+            remedy="Update diaphane: pip install --upgrade diaphane",
+        )
+    task = raw.get("task") if isinstance(raw, dict) else None
+    return task if isinstance(task, str) else ""
+
+
+def parse_manifest(kind: type[M], text: str | bytes, *, path: str | None = None) -> M:
+    """Read and check ``bundle.json``.
+
+    Raises
+    ------
+    BundleTooNew
+        A newer schema than this diaphane knows.
+    BundleCorrupt
+        Not JSON, or a field is missing, unknown or wrong (named in the message).
+    """
+    stated_task(text, path=path)
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "bundle.json"
+        raise BundleCorrupt(
+            f"bundle.json is not a valid manifest ({where}: {first['msg']}).", path=path
+        ) from error

@@ -59,6 +59,9 @@ class OnnxRunner:
     threads:
         Threads within an operation; ``None`` for all cores.
 
+    takes, gives:
+        The contract's names: some of ``takes`` go in, all of ``gives`` come out.
+
     Raises
     ------
     BundleCorrupt
@@ -66,7 +69,13 @@ class OnnxRunner:
     """
 
     def __init__(
-        self, model: bytes, threads: int | None = None, *, path: str | None = None
+        self,
+        model: bytes,
+        threads: int | None = None,
+        *,
+        path: str | None = None,
+        takes: tuple[str, ...] = INPUTS,
+        gives: tuple[str, ...] = OUTPUTS,
     ) -> None:
         import onnxruntime as ort
 
@@ -80,19 +89,20 @@ class OnnxRunner:
             raise BundleCorrupt("model.onnx is not a graph that can be run.", path=path) from error
         self.inputs = tuple(i.name for i in self._session.get_inputs())
         found = tuple(o.name for o in self._session.get_outputs())
-        missing = [name for name in OUTPUTS if name not in found]
-        if missing or not set(self.inputs) <= set(INPUTS):
+        self.outputs = gives
+        missing = [name for name in gives if name not in found]
+        if missing or not set(self.inputs) <= set(takes):
             raise BundleCorrupt(
                 f"model.onnx takes {', '.join(self.inputs)} and gives {', '.join(found)}; "
-                f"a bundle's takes some of {', '.join(INPUTS)} and gives {', '.join(OUTPUTS)}.",
+                f"a bundle's takes some of {', '.join(takes)} and gives {', '.join(gives)}.",
                 path=path,
             )
 
     def __call__(self, feeds: Mapping[str, NDArray[Any]]) -> Mapping[str, Floats]:
         """Run once; feeds that the graph does not declare are left out."""
         taken = {name: np.ascontiguousarray(feeds[name]) for name in self.inputs}
-        values = self._session.run(list(OUTPUTS), taken)
-        return dict(zip(OUTPUTS, values, strict=True))
+        values = self._session.run(list(self.outputs), taken)
+        return dict(zip(self.outputs, values, strict=True))
 
 
 def run_cases(

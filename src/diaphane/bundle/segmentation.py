@@ -11,7 +11,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from diaphane.bundle.manifest import NAME, Seen, Source
+from diaphane.bundle.manifest import (
+    NAME,
+    Manifest,
+    Seen,
+    Source,
+    manifest_text,
+    parse_manifest,
+    stated_task,
+)
 from diaphane.core.evaluation import Interval
 
 Axis = Literal["z", "y", "x"]
@@ -149,3 +157,25 @@ class SegmentationManifest(_Strict):
         if set(self.quality) - set(self.classes):
             raise ValueError("quality names an unknown label")
         return self
+
+    def to_json(self) -> str:
+        """Indented JSON with a final line end; the same manifest gives the same text."""
+        return manifest_text(self)
+
+    @classmethod
+    def from_json(cls, text: str | bytes, *, path: str | None = None) -> SegmentationManifest:
+        """Read and check ``bundle.json``; see :func:`~diaphane.bundle.manifest.parse_manifest`."""
+        return parse_manifest(cls, text, path=path)
+
+
+def read_manifest(text: str | bytes, *, path: str | None = None) -> Manifest | SegmentationManifest:
+    """The manifest in a ``bundle.json``, of the kind that its task says.
+
+    Raises
+    ------
+    BundleTooNew, BundleCorrupt
+        As :func:`~diaphane.bundle.manifest.parse_manifest`.
+    """
+    if stated_task(text, path=path) == "segmentation":
+        return SegmentationManifest.from_json(text, path=path)
+    return Manifest.from_json(text, path=path)

@@ -19,12 +19,16 @@ from diaphane.bundle.archive import (
     sums_of,
     zipped,
 )
-from diaphane.bundle.artefact import Bundle, open_bundle
-from diaphane.bundle.manifest import Manifest
+from diaphane.bundle.artefact import Bundle
+from diaphane.bundle.manifest import Manifest, stated_task
 from diaphane.bundle.reference import reference_to_bytes
+from diaphane.bundle.segmentation import SegmentationManifest, read_manifest
+from diaphane.bundle.segmenter import Segmenter
 from diaphane.core.decision import UnlikeTraining
 from diaphane.core.errors import BundleError, BundleNotFound, UsageError
 from diaphane.core.files import replacing, write_bytes
+
+AnyBundle = Bundle | Segmenter
 
 SHIPPED = Path(__file__).parent / "shipped"
 
@@ -64,7 +68,7 @@ def installed() -> tuple[Installed, ...]:
                 continue
             try:
                 text = (path / MANIFEST).read_bytes()
-                manifest = Manifest.from_json(text, path=str(path))
+                manifest = read_manifest(text, path=str(path))
                 size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
             except (BundleError, OSError) as error:
                 reason = error.problem if isinstance(error, BundleError) else "cannot be read"
@@ -117,18 +121,59 @@ def find_bundle(name: str | Path) -> Path:
     )
 
 
-def load_bundle(name: str | Path, *, threads: int | None = None) -> Bundle:
+def load_bundle(name: str | Path, *, threads: int | None = None) -> AnyBundle:
     """Load and verify a bundle by name, folder, run folder or zip.
+
+    A :class:`Bundle` for classification, a :class:`Segmenter` for segmentation.
 
     Raises
     ------
     BundleNotFound, BundleCorrupt, BundleTooNew, UnsafeArchive
         See :mod:`diaphane.core.errors`.
     """
-    return open_bundle(find_bundle(name), threads)
+    path = find_bundle(name)
+    files = read_files(path)
+    if stated_task(files[MANIFEST], path=str(path)) == "segmentation":
+        return Segmenter(files, path, threads)
+    return Bundle(files, path, threads)
 
 
-def verify(name: str | Path) -> Bundle:
+def load_classifier(name: str | Path, *, threads: int | None = None) -> Bundle:
+    """As :func:`load_bundle`, where only a classification bundle will do.
+
+    Raises
+    ------
+    BundleError
+        It segments.
+    """
+    found = load_bundle(name, threads=threads)
+    if isinstance(found, Bundle):
+        return found
+    raise BundleError(
+        f"'{found.name}' is a segmentation bundle, and a classification bundle is needed here.",
+        path=found.path,
+    )
+
+
+def load_segmenter(name: str | Path, *, threads: int | None = None) -> Segmenter:
+    """As :func:`load_bundle`, where only a segmentation bundle will do.
+
+    Raises
+    ------
+    BundleError
+        It classifies.
+    """
+    found = load_bundle(name, threads=threads)
+    if isinstance(found, Segmenter):
+        return found
+    raise BundleError(
+        f"'{found.name}' is a classification bundle ({found.manifest.task}), and a segmentation "
+        "bundle is needed here.",
+        path=found.path,
+    )
+
+
+def verify(name: str | Path) -> AnyBundle:
     """Load a bundle and open its graph, so that anything wrong with it is raised now."""
     bundle = load_bundle(name, threads=1)
     _ = bundle.runner, bundle.recipe
@@ -165,15 +210,43 @@ def write_bundle(
     OutputError
         The disk is full or the place cannot be written.
     """
+    more = dict(extras or {})
+    if reference is not None:
+        if REFERENCE in more:
+            raise UsageError(f"'{REFERENCE}' cannot be a further file of a bundle.")
+        more[REFERENCE] = reference_to_bytes(reference)
+    return _write(folder, manifest, model, card=card, licence=licence, extras=more)
+
+
+def write_segmenter(
+    folder: str | Path,
+    manifest: SegmentationManifest,
+    model: str | Path,
+    *,
+    card: str,
+    licence: str,
+    extras: Mapping[str, bytes] | None = None,
+) -> Path:
+    """Write a segmentation bundle's folder in one step; as :func:`write_bundle`."""
+    return _write(folder, manifest, model, card=card, licence=licence, extras=extras or {})
+
+
+def _write(
+    folder: str | Path,
+    manifest: Manifest | SegmentationManifest,
+    model: str | Path,
+    *,
+    card: str,
+    licence: str,
+    extras: Mapping[str, bytes],
+) -> Path:
     files = {
         MANIFEST: manifest.to_json().encode(),
         MODEL: Path(model).read_bytes(),
         CARD: card.encode(),
         LICENCE: licence.encode(),
     }
-    if reference is not None:
-        files[REFERENCE] = reference_to_bytes(reference)
-    for name, data in (extras or {}).items():
+    for name, data in extras.items():
         if not safe_name(name) or name in files or name == SUMS:
             raise UsageError(f"'{name}' cannot be a further file of a bundle.")
         files[name] = bytes(data)
@@ -184,7 +257,7 @@ def export_bundle(name: str | Path, target: str | Path) -> Path:
     """Write a bundle as a zip; the same bundle always gives the same bytes."""
     path = find_bundle(name)
     files = read_files(path)
-    manifest = Manifest.from_json(files[MANIFEST], path=str(path))
+    manifest = read_manifest(files[MANIFEST], path=str(path))
     write_bytes(target, zipped(files, manifest.name))
     return Path(target)
 

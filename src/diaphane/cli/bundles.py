@@ -12,7 +12,7 @@ from diaphane.cli.console import JsonFlag, QuietFlag, say, say_json, verb
 from diaphane.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from diaphane.bundle import Bundle
+    from diaphane.bundle import AnyBundle
 
 
 class Action(StrEnum):
@@ -105,7 +105,7 @@ def _list(*, quiet: bool, as_json: bool) -> None:
     Console(soft_wrap=True).print(table)
 
 
-def _tell(bundle: Bundle, text: str, *, quiet: bool, as_json: bool, **more: Any) -> None:
+def _tell(bundle: AnyBundle, text: str, *, quiet: bool, as_json: bool, **more: Any) -> None:
     if as_json:
         facts = {
             "name": bundle.name,

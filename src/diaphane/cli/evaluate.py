@@ -46,9 +46,9 @@ def evaluate(
     it knows. Cases that it was trained on are left out of the figures, and counted.
     """
     from diaphane import batch
-    from diaphane.bundle import load_bundle
+    from diaphane.bundle import load_classifier
 
-    loaded = load_bundle(bundle, threads=threads)
+    loaded = load_classifier(bundle, threads=threads)
     with progress_bar(quiet=quiet, as_json=as_json) as progress:
         done = batch.evaluate(
             loaded,

@@ -55,9 +55,9 @@ def predict(
     read are listed with reasons in rejected.csv beside FILE.csv, and the rest is done.
     """
     from diaphane import batch
-    from diaphane.bundle import load_bundle
+    from diaphane.bundle import load_classifier
 
-    loaded = load_bundle(bundle, threads=threads)
+    loaded = load_classifier(bundle, threads=threads)
     with progress_bar(quiet=quiet, as_json=as_json) as progress:
         done = batch.predict(
             loaded,

@@ -19,7 +19,7 @@ from diaphane.bundle import (
     Manifest,
     Seen,
     Source,
-    load_bundle,
+    load_classifier,
     prepare_case,
     write_bundle,
 )
@@ -87,12 +87,12 @@ def make_bundle(
         model = Path(room) / "model.onnx"
         export_onnx(ensemble, model)
         _write(folder, manifest, model, making)
-        bundle = load_bundle(folder)
+        bundle = load_classifier(folder)
         check_parity(bundle, ensemble, probes[:8])
         figures = faithfulness(bundle, list(probes), seed, progress=progress)
         manifest = manifest.model_copy(update={"faithfulness": figures})
         _write(folder, manifest, model, making)
-    return load_bundle(folder)
+    return load_classifier(folder)
 
 
 def check_parity(bundle: Bundle, ensemble: Ensemble, cases: Sequence[Case]) -> float:
