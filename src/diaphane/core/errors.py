@@ -27,6 +27,7 @@
     │   ├── BundleTooNew                   made by a newer diaphane
     │   └── UnsafeArchive                  a zip that writes outside its folder
     ├── PlanError                 exit 3   a training plan is wrong
+    ├── Diverged                  exit 3   training came to numbers that are none
     ├── OutputError               exit 3   results cannot be written
     ├── PrivacyError              exit 3   identity would leave through the wrong door
     └── Interrupted               exit 130 stopped by the user; state is kept
@@ -177,6 +178,10 @@ class UnsafeArchive(BundleError):
 
 class PlanError(DiaphaneError):
     """A training plan is wrong or does not fit its dataset."""
+
+
+class Diverged(DiaphaneError):
+    """Training came to a loss or a gradient that is not finite; the last good state is kept."""
 
 
 class OutputError(DiaphaneError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -72,7 +73,20 @@ def write_text(path: str | Path, text: str) -> None:
         beside.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write a file in one step."""
-    with replacing(path) as beside:
-        beside.write_bytes(data)
+def write_bytes(path: str | Path, data: bytes, *, durable: bool = False) -> None:
+    """Write a file in one step.
+
+    With ``durable`` the bytes are on the disk before the name points to them, so that even a loss
+    of power leaves the old file or the new one.
+    """
+    with replacing(path) as beside, beside.open("wb") as file:
+        file.write(data)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    if durable and os.name == "posix":
+        folder = os.open(Path(path).parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 
 from diaphane.core.errors import UnreadableFile
+from diaphane.core.files import write_bytes
 from diaphane.models.config import EvidenceConfig
 from diaphane.models.ensemble import Ensemble
 from diaphane.models.evidence import EvidenceNet
@@ -34,9 +35,8 @@ def save_checkpoint(module: EvidenceNet | Ensemble, path: Path) -> None:
         for i, net in enumerate(nets)
         for name, tensor in net.state_dict().items()
     }
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(safetensors_bytes(tensors, {"diaphane": json.dumps(header, sort_keys=True)}))
-    beside.replace(path)
+    data = safetensors_bytes(tensors, {"diaphane": json.dumps(header, sort_keys=True)})
+    write_bytes(path, data, durable=True)
 
 
 def load_checkpoint(path: Path) -> EvidenceNet | Ensemble:
