@@ -18,6 +18,7 @@ from diaphane.evaluate.classification import (
 )
 from diaphane.evaluate.curves import precision_recall_curve, reliability_curve, roc_curve
 from diaphane.evaluate.decisions import fit_operating_points, fit_prediction_sets
+from diaphane.evaluate.metrics import Task
 from diaphane.evaluate.segmentation import (
     Overlap,
     evaluate_segmentation,
@@ -31,6 +32,7 @@ __all__ = [
     "Classification",
     "Difference",
     "Overlap",
+    "Task",
     "calibration_slope",
     "cross_fitted_probabilities",
     "evaluate_classification",

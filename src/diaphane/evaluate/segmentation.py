@@ -13,7 +13,6 @@ from diaphane.core.evaluation import Interval
 from diaphane.evaluate.bootstrap import Bootstrap, group_numbers
 from diaphane.evaluate.weighted import Floats, divide
 
-Triple = tuple[float, float, float]
 METRICS = ("dice", "hd95", "surface_distance", "volume_error")
 
 
@@ -52,7 +51,7 @@ class Overlap:
 def evaluate_segmentation(
     predicted: NDArray[Any],
     truth: NDArray[Any],
-    spacing: Triple | None = None,
+    spacing: Sequence[float] | None = None,
     labels: Sequence[int] | None = None,
 ) -> dict[int, Overlap]:
     """Compare two label maps, label by label.
