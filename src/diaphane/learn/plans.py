@@ -93,6 +93,16 @@ class DataSource(_Part):
     url: str = ""
 
 
+class EncoderRef(_Part):
+    """The self-supervised encoder that the networks start from; its file lies in the run folder."""
+
+    name: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Of encoder.safetensors.")
+    method: str
+    cases: int = Field(ge=1, description="Unlabelled cases that it learned from.")
+    steps: int = Field(ge=0)
+
+
 class Plan(_Part):
     """Everything that a run does, before it does it.
 
@@ -102,6 +112,8 @@ class Plan(_Part):
         What is learned. ``positive`` is per label column; empty for several classes.
     input, recipe:
         What the network sees, by the code that a bundle runs.
+    encoder:
+        Where the image part starts; ``None`` starts at random.
     seeds:
         One network per fold and seed.
     views:
@@ -130,6 +142,7 @@ class Plan(_Part):
     input: InputSpec
     recipe: dict[str, Any]
     network: NetworkPlan = NetworkPlan()
+    encoder: EncoderRef | None = None
     concept_fit: ConceptPlan = ConceptPlan()
     optimiser: OptimiserPlan = OptimiserPlan()
     epochs: int = Field(default=40, ge=1)
