@@ -116,7 +116,7 @@ def test_twins_in_two_groups_are_warned_of(synthetic, tmp_path):
     for file in source.iterdir():
         (copy / file.name).write_bytes(file.read_bytes())
     made = plan(folder, threads=1)
-    assert len(made.fingerprint.twins) == 1
+    assert len(made.fingerprint.duplicates) == 1
     assert any("same image under different groups" in line for line in made.said)
 
 

@@ -97,10 +97,11 @@ def decide(
     """
     why: dict[str, str] = {}
     said = [f"note: {note}" for note in facts.notes]
-    if facts.twins:
+    apart = [t for t in facts.duplicates if not t.same_group]
+    if apart:
         said.append(
-            f"warning: {len(facts.twins)} pairs of cases hold the same image under different "
-            f"groups, for example {facts.twins[0][0]} and {facts.twins[0][1]}."
+            f"warning: {len(apart)} pairs of cases hold the same image under different "
+            f"groups, for example {apart[0].one} and {apart[0].other}."
         )
     columns = tuple(facts.classes)
     classes = {c: list(facts.class_order.get(c) or facts.classes[c]) for c in columns}

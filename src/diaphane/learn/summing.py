@@ -1,0 +1,232 @@
+"""From what each case showed to the facts of a dataset; no order of cases or threads enters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diaphane.learn.duplicates import Twin
+from diaphane.learn.facts import Fingerprint, Intensity, SegmentationFacts, Spread
+from diaphane.learn.looking import Seen
+
+if TYPE_CHECKING:
+    from diaphane.acquire import Dataset, Entry
+
+
+def summed(
+    dataset: Dataset,
+    kept: Sequence[Entry],
+    facts: Sequence[Seen],
+    twins: tuple[tuple[Twin, ...], tuple[Twin, ...]],
+    unreadable: Sequence[tuple[str, str]],
+    *,
+    segmenting: bool,
+) -> Fingerprint:
+    """Facts of a dataset from its readable cases, what each showed, and its duplicates."""
+    columns = dataset.label_columns
+    extents = [f.mask_box for f in facts if f.mask_box is not None]
+    spacings = [_spread_known([f.spacing[axis] for f in facts]) for axis in range(3)]
+    middle = [None if s is None else s["median"] for s in spacings]
+    low, high = min(f.low for f in facts), max(f.high for f in facts)
+    groups = {e.group for e in kept}
+    concepts = sorted({name for e in kept for name in e.concepts})
+    channels = max(f.channels for f in facts)
+    eight_bit = all(f.whole and f.low >= 0 and f.high <= 255 for f in facts) and high > 1
+    intensity = {
+        "all": _intensity([f.values for f in facts]),
+        "inside": _intensity([f.inside for f in facts]),
+    }
+    return Fingerprint(
+        kind=dataset.kind,
+        cases=len(kept),
+        groups=len(groups),
+        grouped=len(groups) < len(kept) or any(g[:2] in ("G-", "P-") for g in groups),
+        refused=len(unreadable),
+        classes={c: _counted(kept, c) for c in columns},
+        class_groups={
+            c: {
+                value: len({e.group for e in kept if e.labels.get(c) == value})
+                for value in _counted(kept, c)
+            }
+            for c in columns
+        },
+        splits=_by_split(kept),
+        split_classes={
+            split: {c: _counted([e for e in kept if e.split == split], c) for c in columns}
+            for split in _by_split(kept)
+        },
+        slices=_spread([f.shape[0] for f in facts]),
+        height=_spread([f.shape[1] for f in facts]),
+        width=_spread([f.shape[2] for f in facts]),
+        spacing=(middle[0], middle[1], middle[2]),
+        channels=channels,
+        coloured=any(f.coloured for f in facts) and len({f.channels for f in facts}) == 1,
+        modality=_most([f.modality for f in facts]),
+        unit=_most([f.unit for f in facts]),
+        grey_levels=(low, high),
+        eight_bit=eight_bit,
+        intensity=intensity,
+        masks=all(f.masked for f in facts),
+        outlined=all(f.outlined for f in facts),
+        mask_extent=(
+            (
+                int(np.percentile([e[0] for e in extents], 98)),
+                int(np.percentile([e[1] for e in extents], 98)),
+            )
+            if extents
+            else None
+        ),
+        given_concepts=tuple(concepts),
+        concept_auc={name: _concept_auc(kept, columns, name) for name in concepts},
+        duplicates=twins[0],
+        near_duplicates=twins[1],
+        unreadable=tuple(sorted(unreadable)),
+        notes=tuple(str(note) for note in dataset.notes),
+        class_order={c: tuple(dataset.classes.get(c, ())) for c in columns},
+        segmentation=(
+            _segmentation(dataset.mask_labels, facts, intensity, spacings, eight_bit=eight_bit)
+            if segmenting
+            else None
+        ),
+    )
+
+
+def _segmentation(
+    names: Mapping[int, str],
+    facts: Sequence[Seen],
+    intensity: dict[str, list[Intensity]],
+    spacings: Sequence[Spread | None],
+    *,
+    eight_bit: bool,
+) -> SegmentationFacts:
+    total = float(sum(int(np.prod(f.shape)) for f in facts))
+    labels = {name: value for value, name in sorted(names.items())}
+    having = {
+        name: [f.labels[value] for f in facts if value in f.labels]
+        for name, value in labels.items()
+    }
+    thick = {
+        name: [s.thickness for s in seen if np.isfinite(s.thickness)]
+        for name, seen in having.items()
+    }
+    through, rows, across = spacings
+    deep = max(f.shape[0] for f in facts) > 1
+    stated = through is not None and rows is not None and across is not None
+    return SegmentationFacts(
+        labels=labels,
+        cases={name: len(seen) for name, seen in having.items()},
+        voxels={
+            name: float(np.median([s.voxels for s in seen])) if seen else 0.0
+            for name, seen in having.items()
+        },
+        share={
+            name: _rounded(sum(s.voxels for s in seen) / total) for name, seen in having.items()
+        },
+        thickness={
+            name: _rounded(float(np.median(values))) if values else 0.0
+            for name, values in thick.items()
+        },
+        intensity={
+            "inside": _intensity([f.inside for f in facts if f.masked]) or intensity["all"],
+            "all": intensity["all"],
+        },
+        spacings=(through, rows, across),
+        shapes=(
+            _spread([f.shape[0] for f in facts]),
+            _spread([f.shape[1] for f in facts]),
+            _spread([f.shape[2] for f in facts]),
+        ),
+        anisotropy=(
+            _rounded(through["median"] / float(np.sqrt(rows["median"] * across["median"])))
+            if deep and stated and through is not None and rows is not None and across is not None
+            else 1.0
+        ),
+        empty=sum(1 for f in facts if not f.labels),
+        channels=max(f.channels for f in facts),
+        eight_bit=eight_bit,
+        unit=_most([f.unit for f in facts]),
+    )
+
+
+def _counted(entries: Sequence[Entry], column: str) -> dict[str, int]:
+    found = Counter(e.labels[column] for e in entries if e.labels.get(column))
+    return dict(sorted(found.items()))
+
+
+def _by_split(entries: Sequence[Entry]) -> dict[str, int]:
+    return dict(sorted(Counter(e.split for e in entries if e.split).items()))
+
+
+def _spread(values: Sequence[float]) -> Spread:
+    return {
+        "low": float(min(values)),
+        "median": float(np.median(values)),
+        "high": float(max(values)),
+    }
+
+
+def _spread_known(values: Sequence[float | None]) -> Spread | None:
+    known = [value for value in values if value is not None]
+    return _spread(known) if len(known) == len(values) else None
+
+
+def _most(values: Sequence[str]) -> str:
+    """The most frequent one, of equals the first by name."""
+    return min(Counter(values).items(), key=lambda item: (-item[1], item[0]))[0]
+
+
+def _rounded(value: float) -> float:
+    """Six digits, so that the order of a sum does not show."""
+    return float(f"{value:.6g}")
+
+
+def _intensity(samples: Sequence[NDArray[np.float32]]) -> list[Intensity]:
+    channels = min((len(s) for s in samples), default=0)
+    found: list[Intensity] = []
+    for channel in range(channels):
+        values = np.sort(np.concatenate([s[channel] for s in samples])).astype(np.float64)
+        if not values.size:
+            return []
+        low, middle, high = np.percentile(values, [0.5, 50.0, 99.5])
+        found.append(
+            {
+                "mean": _rounded(float(values.mean())),
+                "std": _rounded(float(values.std())),
+                "p0_5": _rounded(float(low)),
+                "p50": _rounded(float(middle)),
+                "p99_5": _rounded(float(high)),
+            }
+        )
+    return found
+
+
+def _concept_auc(entries: Sequence[Entry], columns: Sequence[str], name: str) -> float:
+    """How well a concept alone tells any class from the rest."""
+    values = np.array([e.concepts.get(name, np.nan) for e in entries], dtype=np.float64)
+    given = np.isfinite(values)
+    best = 0.5
+    for column in columns:
+        labels = np.array([e.labels.get(column) or "" for e in entries])
+        for value in sorted(set(labels) - {""}):
+            positive, known = labels == value, labels != ""
+            best = max(
+                best,
+                _auc(values[given & known], positive[given & known]),
+                _auc(given[known].astype(np.float64), positive[known]),
+            )
+    return _rounded(best)
+
+
+def _auc(score: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
+    """Area under the ROC curve in the better direction; 0.5 without both classes."""
+    from scipy.stats import rankdata
+
+    n, m = int(positive.sum()), int((~positive).sum())
+    if not n or not m:
+        return 0.5
+    area = (rankdata(score)[positive].sum() - n * (n + 1) / 2) / (n * m)
+    return float(max(area, 1 - area))
