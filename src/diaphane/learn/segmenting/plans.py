@@ -28,6 +28,8 @@ class SegmenterPlan(_Part):
         ``(z, y, x)`` of the step into each level after the first.
     deep_supervision:
         How many coarser levels have a loss of their own.
+    stem:
+        The first level: one convolution, or a residual unit (dearer, for thin structures).
     """
 
     kind: Literal["unet2d", "unet3d", "cnn_gru"]
@@ -35,6 +37,7 @@ class SegmenterPlan(_Part):
     strides: tuple[tuple[int, int, int], ...] = ((2, 2, 2), (2, 2, 2))
     hidden: int = Field(default=32, ge=1)
     deep_supervision: int = Field(default=1, ge=0)
+    stem: Literal["plain", "residual"] = "plain"
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
@@ -82,6 +85,8 @@ class SegmentationPlan(_Part):
         As in :class:`~diaphane.learn.plans.Plan`; the code that a bundle runs.
     patch:
         ``(D, H, W)`` in voxels of the recipe's grid; D is 1 for "unet2d".
+    pad:
+        Value of voxels outside the image, after the recipe.
     foreground:
         Share of patches centred on a voxel of a label, each label in turn.
     steps:
@@ -103,6 +108,7 @@ class SegmentationPlan(_Part):
     recipe: dict[str, Any]
     network: SegmenterPlan
     patch: tuple[int, int, int]
+    pad: float = 0.0
     batch: int = Field(default=2, ge=1)
     foreground: float = Field(default=0.5, ge=0, le=1)
     steps: int = Field(default=1000, ge=1)

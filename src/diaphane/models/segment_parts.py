@@ -1,0 +1,117 @@
+"""What segmenters are built of: residual units, and a convolutional GRU across slices."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+Steps = tuple[int, int, int]
+
+
+def convolution(
+    flat: bool, channels_in: int, channels_out: int, kernel: Steps, stride: Steps, *, bias: bool
+) -> nn.Module:
+    """A padded 2-D (``flat``: the z entries are left out) or 3-D convolution."""
+    if flat:
+        padding2 = (kernel[1] // 2, kernel[2] // 2)
+        return nn.Conv2d(channels_in, channels_out, kernel[1:], stride[1:], padding2, bias=bias)
+    padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
+    return nn.Conv3d(channels_in, channels_out, kernel, stride, padding, bias=bias)
+
+
+def upsampling(flat: bool, channels_in: int, channels_out: int, stride: Steps) -> nn.Module:
+    """A transposed convolution that undoes ``stride`` without overlap."""
+    if flat:
+        return nn.ConvTranspose2d(channels_in, channels_out, stride[1:], stride[1:])
+    return nn.ConvTranspose3d(channels_in, channels_out, stride, stride)
+
+
+def _normalisation(flat: bool, channels: int) -> nn.Module:
+    """Instance normalisation: nothing depends on the other cases of a batch."""
+    return nn.InstanceNorm2d(channels, affine=True) if flat else nn.InstanceNorm3d(
+        channels, affine=True
+    )  # fmt: skip
+
+
+class Unit(nn.Module):
+    """One convolution with normalisation, or two with a residual path; the first has the stride."""
+
+    def __init__(
+        self,
+        flat: bool,
+        channels_in: int,
+        channels_out: int,
+        kernel: Steps,
+        stride: Steps,
+        *,
+        residual: bool,
+    ) -> None:
+        super().__init__()
+        one: Steps = (1, 1, 1)
+        self.first = convolution(flat, channels_in, channels_out, kernel, stride, bias=False)
+        self.first_norm = _normalisation(flat, channels_out)
+        self.act = nn.LeakyReLU(0.01)
+        self.residual = residual
+        if residual:
+            self.second = convolution(flat, channels_out, channels_out, kernel, one, bias=False)
+            self.second_norm = _normalisation(flat, channels_out)
+            pool: nn.Module = nn.Identity()
+            if max(stride) > 1:
+                pool = nn.AvgPool2d(stride[1:]) if flat else nn.AvgPool3d(stride)
+            straight: nn.Module = nn.Identity()
+            if channels_in != channels_out:
+                straight = convolution(flat, channels_in, channels_out, one, one, bias=False)
+            self.skip = nn.Sequential(pool, straight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(N, C, ...)`` to ``(N, C', ...)``, smaller by the stride."""
+        y: torch.Tensor = self.act(self.first_norm(self.first(x)))
+        if self.residual:
+            y = self.act(self.second_norm(self.second(y)) + self.skip(x))
+        return y
+
+
+class SliceGru(nn.Module):
+    """Bidirectional convolutional GRU across slices, added to what each slice sees alone.
+
+    Ballas et al., ICLR 2016. Both directions run at once: the second half of the channels reads
+    the slices backwards.
+    """
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.given = nn.Conv2d(width, 6 * hidden, 3, padding=1)
+        self.gates = nn.Conv2d(2 * hidden, 4 * hidden, 3, padding=1, groups=2, bias=False)
+        self.fresh = nn.Conv2d(2 * hidden, 2 * hidden, 3, padding=1, groups=2, bias=False)
+        self.out = nn.Conv2d(2 * hidden, width, 1)
+
+    def forward(self, x: torch.Tensor, depth: int) -> torch.Tensor:
+        """``(N D, C, h, w)`` to the same, slices of a case one after the other."""
+        size = self.hidden
+        rows, _, height, width = x.shape
+        cases = rows // depth
+        seen = self.given(x).reshape(cases, depth, 6 * size, height, width)
+        ahead, back = seen[:, :, : 3 * size], seen[:, :, 3 * size :].flip(1)
+        state = x.new_zeros(cases, 2 * size, height, width)
+        states: list[torch.Tensor] = []
+        for t in range(depth):
+            one, other = ahead[:, t], back[:, t]
+            # Channels of a grouped convolution: all of one direction, then all of the other.
+            gate = self.gates(state) + torch.cat([one[:, : 2 * size], other[:, : 2 * size]], 1)
+            gate = torch.sigmoid(gate)
+            reset = torch.cat([gate[:, :size], gate[:, 2 * size : 3 * size]], 1)
+            keep = torch.cat([gate[:, size : 2 * size], gate[:, 3 * size :]], 1)
+            new = self.fresh(reset * state)
+            new = torch.tanh(new + torch.cat([one[:, 2 * size :], other[:, 2 * size :]], 1))
+            state = keep * state + (1 - keep) * new
+            states.append(state)
+        stack = torch.stack(states, 1)
+        both = torch.cat([stack[:, :, :size], stack[:, :, size:].flip(1)], 2)
+        out: torch.Tensor = self.out(both.reshape(rows, 2 * size, height, width))
+        return x + out
+
+
+def across_slices(width: int, most: int) -> SliceGru:
+    """The GRU of a level of that width."""
+    return SliceGru(width, max(1, min(most, width // 2)))
