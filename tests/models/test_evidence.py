@@ -52,6 +52,40 @@ CONFIGS = {
     "image alone": EvidenceConfig(
         image_size=(SIZE, SIZE), widths=(8,), strides=(4,), n_concepts=3, use_concepts=False
     ),
+    "deep, learned places": EvidenceConfig(
+        image_size=(SIZE, SIZE),
+        widths=(8, 12),
+        strides=(2, 2),
+        depths=(1, 2),
+        stem=6,
+        norm="batch",
+        activation="relu",
+        drop_path=0.1,
+        places="learned",
+        rnn="none",
+    ),
+    "3d": EvidenceConfig(
+        image_size=(SIZE, SIZE),
+        widths=(8, 12),
+        strides=(2, 2),
+        depths=(1, 2),
+        depth_strides=(2, 2),
+        encoder="3d",
+        norm="batch",
+        rnn="none",
+        n_concepts=2,
+    ),
+    "3d, stem, group, gru over rows": EvidenceConfig(
+        image_size=(SIZE, SIZE),
+        widths=(8, 12),
+        strides=(2, 2),
+        depth_strides=(1, 3),
+        stem=4,
+        encoder="3d",
+        sequence="rows",
+        mask_channel=True,
+        n_outputs=3,
+    ),
 }
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -138,6 +172,8 @@ def test_padding_changes_nothing_in_training(config: EvidenceConfig) -> None:
     for module in net.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
+        if hasattr(module, "drop_path"):
+            module.drop_path = 0.0
     image, mask, length, concepts = make_batch(config, [2, 2])
     short = net(image, mask, length, concepts).logit
     wide = torch.nn.functional.pad(image, (0, 0, 0, 0, 0, 0, 0, 4), value=9.0)
@@ -306,7 +342,7 @@ def train_a_little(net: EvidenceNet, steps: int = 5) -> list[float]:
 
 def test_every_parameter_gets_a_gradient(config: EvidenceConfig) -> None:
     net = make_net(config).train()
-    out = net(*make_batch(config, [3, 4]))
+    out = net(*make_batch(config, [3, 9]))
     (out.logit.square().sum() + net.roughness()).backward()
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None, name

@@ -14,9 +14,16 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from diaphane.models.config import EvidenceConfig
-from diaphane.models.encoder import SliceEncoder
+from diaphane.models.encoder import (
+    SliceEncoder,
+    VolumeEncoder,
+    exporting,
+    steps_of,
+    within,
+)
 from diaphane.models.sequence import Context
 from diaphane.models.shapes import ShapeFunctions
 
@@ -54,11 +61,12 @@ class EvidenceNet(nn.Module):
         self.config = config
         outputs = config.n_outputs
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.encoder: SliceEncoder | None = None
+        self.encoder: SliceEncoder | VolumeEncoder | None = None
+        self.place: nn.Linear | None = None
         self.shapes: ShapeFunctions | None = None
         if config.use_image:
             width = config.widths[-1]
-            self.encoder = SliceEncoder(config)
+            self.encoder = VolumeEncoder(config) if config.encoder == "3d" else SliceEncoder(config)
             self.drop = nn.Dropout(config.dropout)
             self.context = Context(config.rnn, width, config.hidden)
             self.attend = nn.Sequential(
@@ -66,6 +74,8 @@ class EvidenceNet(nn.Module):
                 nn.Tanh(),
                 nn.Linear(config.hidden, 1, bias=False),
             )
+            if config.places == "learned":
+                self.place = nn.Linear(width, 1, bias=False)
             weight = torch.randn(outputs, width, self.context.size)
             self.weight = nn.Parameter(weight / math.sqrt(width * self.context.size))
         if config.has_concepts:
@@ -124,66 +134,108 @@ class EvidenceNet(nn.Module):
         self, image: torch.Tensor, mask: torch.Tensor, length: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Maps ``(N, T, h, w, K)``, attention ``(N, T)`` and pooled features ``(N, D)``."""
-        cases, slices = image.shape[0], image.shape[1]
+        cases = image.shape[0]
         h, w = self.config.grid
         width = self.config.widths[-1]
-        valid = torch.arange(slices, device=length.device).unsqueeze(0) < length.unsqueeze(1)
-        features = self._encode(image, mask, valid)
-        stride = self.config.stride
-        weights = nn.functional.avg_pool2d(mask, stride) if stride > 1 else mask
+        features, valid = self._encode(image, mask, length)
+        with torch.autocast(image.device.type, enabled=False):  # the sum is kept in full precision
+            features = features.float()
+            weights = self._weights(mask, length, features.shape[1])
+            steps = steps_of(length, self.config.depth_stride)
+            slices = features.shape[1]
+            if self.config.sequence == "rows":
+                grid = features.permute(0, 1, 3, 4, 2).reshape(cases, slices * h, w, width)
+                weights = weights.reshape(cases, slices * h, w)
+                taken = valid.unsqueeze(-1).expand(cases, slices, h).reshape(cases, slices * h)
+                steps = steps * h
+            else:
+                grid = features.permute(0, 1, 3, 4, 2).reshape(cases, slices, h * w, width)
+                weights = weights.reshape(cases, slices, h * w)
+                taken = valid
+            mass = weights.sum(-1)
+            marked = taken & (mass > 1e-6)
+            unmarked = torch.logical_not(marked.to(mask.dtype).amax(1, keepdim=True) > 0)
+            taken = torch.logical_and(taken, torch.logical_or(marked, unmarked))
+            uniform = torch.ones_like(weights) / weights.shape[-1]
+            places = torch.where(
+                (mass > 1e-6).unsqueeze(-1), weights / mass.clamp_min(1e-6).unsqueeze(-1), uniform
+            )
+            if self.place is not None:
+                liking = self.place(grid).squeeze(-1)
+                liking = torch.exp(liking - liking.amax(-1, keepdim=True)).clamp_min(1e-6) * places
+                places = liking / liking.sum(-1, keepdim=True)
 
-        if self.config.sequence == "rows":
-            grid = features.permute(0, 1, 3, 4, 2).reshape(cases, slices * h, w, width)
-            weights = weights.reshape(cases, slices * h, w)
-            taken = valid.unsqueeze(-1).expand(cases, slices, h).reshape(cases, slices * h)
-            length = length * h
-        else:
-            grid = features.permute(0, 1, 3, 4, 2).reshape(cases, slices, h * w, width)
-            weights = weights.reshape(cases, slices, h * w)
-            taken = valid
-        mass = weights.sum(-1)
-        marked = taken & (mass > 1e-6)
-        unmarked = torch.logical_not(marked.to(mask.dtype).amax(1, keepdim=True) > 0)
-        taken = torch.logical_and(taken, torch.logical_or(marked, unmarked))
-        uniform = torch.ones_like(weights) / weights.shape[-1]
-        places = torch.where(
-            (mass > 1e-6).unsqueeze(-1), weights / mass.clamp_min(1e-6).unsqueeze(-1), uniform
-        )
+            pooled = torch.einsum("nsp,nspd->nsd", places, grid)
+            context = self.context(pooled, steps)
+            score = self.attend(torch.cat([pooled, context], dim=-1)).squeeze(-1)
+            attention = torch.softmax(score.masked_fill(torch.logical_not(taken), -1e4), dim=1)
+            attention = torch.where(taken, attention, torch.zeros_like(attention))
+            direction = torch.einsum("kde,nse->nskd", self.weight, context)
+            evidence = torch.einsum("nspd,nskd->nspk", grid, direction)
+            weight = (attention.unsqueeze(-1) * places).unsqueeze(-1)
+            maps = torch.where(
+                taken.unsqueeze(-1).unsqueeze(-1), evidence * weight, torch.zeros_like(evidence)
+            )
+            features = torch.einsum("ns,nsd->nd", attention, pooled)
+            maps = maps.reshape(cases, slices, h, w, self.config.n_outputs)
+            attention = attention.reshape(cases, slices, -1).sum(-1)
+            if self.config.depth_stride > 1:
+                share, step = self._shares(length, image.shape[1])
+                maps = maps.index_select(1, step) * share[:, :, None, None, None]
+                attention = attention.index_select(1, step) * share
+        return maps, attention, features
 
-        pooled = torch.einsum("nsp,nspd->nsd", places, grid)
-        context = self.context(pooled, length)
-        score = self.attend(torch.cat([pooled, context], dim=-1)).squeeze(-1)
-        attention = torch.softmax(score.masked_fill(torch.logical_not(taken), -1e4), dim=1)
-        attention = torch.where(taken, attention, torch.zeros_like(attention))
-        direction = torch.einsum("kde,nse->nskd", self.weight, context)
-        evidence = torch.einsum("nspd,nskd->nspk", grid, direction)
-        weight = (attention.unsqueeze(-1) * places).unsqueeze(-1)
-        maps = torch.where(
-            taken.unsqueeze(-1).unsqueeze(-1), evidence * weight, torch.zeros_like(evidence)
-        )
-        features = torch.einsum("ns,nsd->nd", attention, pooled)
-        shape = (cases, slices, h, w, self.config.n_outputs)
-        return maps.reshape(shape), attention.reshape(cases, slices, -1).sum(-1), features
+    def _weights(self, mask: torch.Tensor, length: torch.Tensor, steps: int) -> torch.Tensor:
+        """Mask on the feature grid, ``(N, T', h, w)``, mean over what a cell stands for."""
+        stride, depth = self.config.stride, self.config.depth_stride
+        weights = functional.avg_pool2d(mask, stride) if stride > 1 else mask
+        if depth == 1:
+            return weights
+        valid = within(length, mask.shape[1]).to(weights.dtype)
+        weights = weights * valid[:, :, None, None]
+        weights = functional.pad(weights, (0, 0, 0, 0, 0, depth - 1))
+        count = functional.pad(valid, (0, depth - 1))
+        total = torch.stack([weights[:, j::depth][:, :steps] for j in range(depth)]).sum(0)
+        slices = torch.stack([count[:, j::depth][:, :steps] for j in range(depth)]).sum(0)
+        return total / slices.clamp_min(1.0)[:, :, None, None]
 
-    def _encode(self, image: torch.Tensor, mask: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """Features ``(N, T, D, h, w)``, zero beyond each case's length."""
+    def _shares(self, length: torch.Tensor, slices: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Each slice's even share of its step ``(N, T)``, 0 for padding; and that step ``(T,)``."""
+        depth = self.config.depth_stride
+        step = torch.div(torch.arange(slices, device=length.device), depth, rounding_mode="floor")
+        covered = (length.unsqueeze(1) - step.unsqueeze(0) * depth).clamp(1, depth)
+        return within(length, slices) / covered.float(), step
+
+    def _encode(
+        self, image: torch.Tensor, mask: torch.Tensor, length: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features ``(N, T', D, h, w)``, zero for padding, and which steps are none ``(N, T')``."""
         assert self.encoder is not None
         cases, slices = image.shape[0], image.shape[1]
+        valid = within(length, slices)
         if self.config.mask_channel:
             image = torch.cat([image, mask.unsqueeze(2)], dim=2)
+        if isinstance(self.encoder, VolumeEncoder):
+            features = self.encoder(image.transpose(1, 2), length).transpose(1, 2)
+            valid = valid[:, :: self.config.depth_stride]
+            return self._dropped(features), valid
         flat = image.reshape(cases * slices, *image.shape[2:])
         h, w = self.config.grid
         shape = (cases, slices, self.config.widths[-1], h, w)
-        if torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export():
+        if exporting():
             features = self.encoder(flat).reshape(shape)
             keep = valid.reshape(cases, slices, 1, 1, 1)
-            return torch.where(keep, features, torch.zeros_like(features))
+            return torch.where(keep, features, torch.zeros_like(features)), valid
         chosen = valid.reshape(-1)
         encoded = self.encoder(flat[chosen])
         features = encoded.new_zeros((cases * slices, *encoded.shape[1:]))
         features[chosen] = encoded
-        kept = self.drop(encoded.new_ones((cases, 1, shape[2], 1, 1)))
-        return torch.mul(features.reshape(shape), kept)
+        return self._dropped(features.reshape(shape)), valid
+
+    def _dropped(self, features: torch.Tensor) -> torch.Tensor:
+        """Drop whole feature channels of a case in training."""
+        kept = self.drop(features.new_ones((features.shape[0], 1, features.shape[2], 1, 1)))
+        return torch.mul(features, kept)
 
     def _no_image(
         self, mask: torch.Tensor, length: torch.Tensor, concepts: torch.Tensor
