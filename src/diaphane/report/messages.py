@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from diaphane.report.messages_learning import LEARNING, mark
 
-def mark(message: str) -> str:
-    """Mark a sentence for the catalogue; returns it unchanged."""
-    return message
+__all__ = ["MESSAGES", "mark"]
 
 
 MESSAGES: Mapping[str, str] = MappingProxyType(
     {
+        **LEARNING,
         # What was examined.
         "app.lung-ct": mark("Chest CT: lung nodules"),
         "modality.CT": mark("CT"),

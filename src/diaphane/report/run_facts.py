@@ -117,14 +117,29 @@ class Engine:
 class Confusion:
     """Cases by true class (rows) and answer (columns).
 
-    ``counts`` ``(K, K)``, whole numbers. For two classes ``threshold`` is the probability from
-    which a case counts as positive and ``point`` the code of the operating point it belongs to.
+    Attributes
+    ----------
+    counts:
+        ``(K, K)``, whole numbers.
+    threshold, point:
+        For two classes: the probability from which a case counts as positive, and the code of
+        the operating point that it belongs to.
+    sensitivity, specificity:
+        Of that point, cross-fitted.
+    same_cases:
+        Whether the threshold was chosen on the very cases that are counted.
+    label:
+        Which label the table is of, in multi-label tasks.
     """
 
     classes: tuple[str, ...]
     counts: NDArray[Any]
     threshold: float | None = None
     point: str = ""
+    sensitivity: float | None = None
+    specificity: float | None = None
+    same_cases: bool = False
+    label: str = ""
 
 
 @dataclass(frozen=True, eq=False)

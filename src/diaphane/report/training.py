@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,18 @@ from diaphane.core.evaluation import Evaluation
 from diaphane.core.files import write_text
 from diaphane.core.finding import BundleRef
 from diaphane.report import charts
+from diaphane.report.claim import claim_rows
 from diaphane.report.evaluation import evaluation_view
 from diaphane.report.language import Language
+from diaphane.report.methods import Told, methods
+from diaphane.report.methods_network import duration
 from diaphane.report.page import render
+from diaphane.report.run_cases import example_views, quality_charts, segmented_views
 from diaphane.report.run_facts import Confusion, Example, RunFacts, SegmentedExample
+from diaphane.report.run_story import confusion_view, planning_view
 from diaphane.report.study import bundle_view, interval_words
 
-LOSS, STOP_LOSS, STOP_METRIC = "loss", "stop_loss", "stop_metric"
+LOSS, STOP_LOSS, STOP_METRIC, DICE = "loss", "stop_loss", "stop_metric", "dice"
 
 
 def write_run_report(
@@ -66,18 +72,23 @@ def write_run_report(
         Sentences to show as they are.
     """
     language = Language(lang)
-    target = Path(path)
+    told = Told(plan, facts or RunFacts(), evaluation, bundle, dict(calibration or {}))
+    worst, further = example_views(examples, language)
     values = {
+        **_page(told, epochs, split or {}, language),
         "title": title or (bundle.title if bundle else "") or str(plan.get("name", "")),
-        "plan": plan_sections(plan, language),
-        "curves": learning_curves(epochs, language),
-        "split": split_table(split or {}, language),
-        "evaluation": None if evaluation is None else evaluation_view(evaluation, language),
-        "bundle": None if bundle is None else bundle_view(bundle, language),
+        "notes": list(notes),
         "calibration": figure_rows(calibration or {}, language),
         "faithfulness": figure_rows(faithfulness or {}, language),
-        "notes": list(notes),
+        "confusion": [confusion_view(table, language) for table in confusion],
+        "worst": worst,
+        "further": further,
+        "cases_note": language.text(
+            "Ordered by the probability of the true answer. A coloured edge marks a wrong answer."
+        ),
+        "quality": [],
     }
+    target = Path(path)
     write_text(target, render("run.html.j2", language, values))
     return target
 
@@ -118,20 +129,77 @@ def write_segmentation_run(
         Label -> ``(predicted Dice, true Dice)`` of each held-out case.
     """
     language = Language(lang)
-    target = Path(path)
+    told = Told(plan, facts or RunFacts(), evaluation, bundle, {})
+    worst, further = segmented_views(examples, labels, language)
     values = {
+        **_page(told, epochs, split or {}, language),
         "title": title or (bundle.title if bundle else "") or str(plan.get("name", "")),
-        "plan": plan_sections(plan, language),
-        "curves": learning_curves(epochs, language),
-        "split": split_table(split or {}, language),
-        "evaluation": None if evaluation is None else evaluation_view(evaluation, language),
-        "bundle": None if bundle is None else bundle_view(bundle, language),
+        "notes": list(notes),
         "calibration": [],
         "faithfulness": [],
-        "notes": list(notes),
+        "confusion": [],
+        "worst": worst,
+        "further": further,
+        "cases_note": language.text(
+            "Ordered by mean Dice, which stands beside the pseudonym. Truth is outlined in "
+            "turquoise, the answer in orange."
+        ),
+        "quality": quality_charts(quality or {}, language),
     }
+    target = Path(path)
     write_text(target, render("run.html.j2", language, values))
     return target
+
+
+def _page(
+    told: Told,
+    epochs: Sequence[Mapping[str, Any]],
+    split: Mapping[str, Mapping[str, Any]],
+    lang: Language,
+) -> dict[str, Any]:
+    """What both kinds of run show."""
+    evaluation = told.evaluation
+    return {
+        "segmentation": told.segmentation,
+        "facts": _facts(told, lang),
+        "judged": _judged(evaluation, lang),
+        "evaluation": evaluation_view(evaluation, lang) if evaluation and evaluation.n else None,
+        "bundle": None if told.bundle is None else bundle_view(told.bundle, lang),
+        "plan": plan_sections(told.plan, lang),
+        "planning": planning_view(told.plan, told.facts, lang),
+        "curves": learning_curves(epochs, lang),
+        "split": split_table(split, lang),
+        "methods": methods(told, lang),
+        "claim": claim_rows(told, lang),
+    }
+
+
+def _facts(told: Told, lang: Language) -> list[tuple[str, str]]:
+    """The line under the title."""
+    evaluation, material = told.evaluation, told.facts.material
+    rows = []
+    if told.plan.get("task"):
+        rows.append((lang.text("Task"), lang.say("task", str(told.plan["task"]))))
+    if material.cases:
+        rows.append((lang.text("Cases"), lang.number(material.cases)))
+        if material.grouped:
+            rows.append((lang.text("Groups"), lang.number(material.groups)))
+    if evaluation is not None and evaluation.n:
+        rows.append((lang.text("Cases judged"), lang.number(evaluation.n)))
+    if told.facts.engine.networks > 1:
+        rows.append((lang.text("Networks"), lang.number(told.facts.engine.networks)))
+    if told.facts.planning.seconds:
+        rows.append((lang.text("Time"), duration(told.facts.planning.seconds, lang)))
+    return rows
+
+
+def _judged(evaluation: Evaluation | None, lang: Language) -> str:
+    if evaluation is None or evaluation.split == "out_of_fold":
+        return lang.text("Each case is judged by networks that never saw its group.")
+    return lang.text(
+        "Judged on cases that took no part in training (%(split)s).",
+        split=lang.say("split", evaluation.split),
+    )
 
 
 def figure_rows(figures: Mapping[str, Any], lang: Language) -> list[tuple[str, str]]:
@@ -209,17 +277,24 @@ def learning_curves(epochs: Sequence[Mapping[str, Any]], lang: Language) -> list
         LOSS: lang.text("Training loss"),
         STOP_LOSS: lang.text("Loss on the stopping cases"),
         STOP_METRIC: lang.text("Metric on the stopping cases"),
+        DICE: lang.text("Mean Dice on the held-out cases"),
     }
+    drawn = {title: _lines(epochs, column, lang) for column, title in titles.items()}
+    labels = [name for name in (epochs[0] if epochs else {}) if name.startswith(f"{DICE}:")]
+    if 1 < len(labels) <= _MOST_LABELS:
+        each = [replace(_mean_line(epochs, name), name=name.partition(":")[2]) for name in labels]
+        drawn[lang.text("Dice on the held-out cases, by label")] = [e for e in each if e.points]
+    across = lang.text("Step") if any("step" in row for row in epochs) else lang.text("Epoch")
     shown = []
-    for column, title in titles.items():
-        lines = _lines(epochs, column, lang)
+    for title, lines in drawn.items():
         if lines:
-            axes = charts.Axes(lang.text("Epoch"), number=lang.number)
+            axes = charts.Axes(across, number=lang.number)
             markup = charts.line_chart(lines, title=title, axes=axes)
             shown.append({"title": title, "chart": markup})
     return shown
 
 
+_MOST_LABELS = 6
 _FEW = 4
 """So few epochs are drawn as dots too, since one of them makes no line."""
 
@@ -231,8 +306,7 @@ def _lines(epochs: Sequence[Mapping[str, Any]], column: str, lang: Language) -> 
         if isinstance(row.get(column), (int, float)):
             member = int(row.get("member", row.get("fold", 0)))
             folds[member] = int(row.get("fold", 0))
-            at = float(row["step"]) if "step" in row else float(row["epoch"]) + 1
-            members.setdefault(member, []).append((at, float(row[column])))
+            members.setdefault(member, []).append((_place(row), float(row[column])))
     if not members:
         return []
     if len(members) == 1:
@@ -243,17 +317,28 @@ def _lines(epochs: Sequence[Mapping[str, Any]], column: str, lang: Language) -> 
             charts.Line(lang.text("fold %(n)s", n=folds[member] + 1), points)
             for member, points in members.items()
         ]
-    by_epoch: dict[float, list[float]] = {}
-    for points in members.values():
-        for epoch, value in points:
-            by_epoch.setdefault(epoch, []).append(value)
-    ordered = sorted(by_epoch)
     name = lang.text("mean and range of %(n)s networks", n=len(members))
-    return [
-        charts.Line(
-            name,
-            [(e, sum(by_epoch[e]) / len(by_epoch[e])) for e in ordered],
-            [(e, min(by_epoch[e])) for e in ordered],
-            [(e, max(by_epoch[e])) for e in ordered],
-        )
-    ]
+    return [replace(_mean_line(epochs, column), name=name)]
+
+
+def _mean_line(epochs: Sequence[Mapping[str, Any]], column: str) -> charts.Line:
+    """Mean over the networks, with their range as a band where there are several."""
+    by_place: dict[float, list[float]] = {}
+    for row in epochs:
+        if isinstance(row.get(column), (int, float)):
+            by_place.setdefault(_place(row), []).append(float(row[column]))
+    ordered = sorted(by_place)
+    mean = [(at, sum(by_place[at]) / len(by_place[at])) for at in ordered]
+    if max((len(values) for values in by_place.values()), default=0) < 2:
+        return charts.Line("", mean, dots=len(mean) < _FEW)
+    return charts.Line(
+        "",
+        mean,
+        [(at, min(by_place[at])) for at in ordered],
+        [(at, max(by_place[at])) for at in ordered],
+    )
+
+
+def _place(row: Mapping[str, Any]) -> float:
+    """Where a row stands: its step, or its epoch counted from 1."""
+    return float(row["step"]) if "step" in row else float(row["epoch"]) + 1

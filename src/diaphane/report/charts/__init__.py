@@ -12,6 +12,7 @@ from diaphane.report.charts.lines import (
     precision_recall,
     reliability,
     roc,
+    scatter,
     shape_curve,
 )
 
@@ -26,6 +27,7 @@ __all__ = [
     "precision_recall",
     "reliability",
     "roc",
+    "scatter",
     "shape_curve",
     "waterfall",
 ]

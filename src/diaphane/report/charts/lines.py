@@ -22,6 +22,8 @@ class Line:
         ``(x, y)``, in order of x.
     low, high:
         Lower and upper border of a band, each ``(x, y)``; both or none.
+    cloud:
+        Dots alone, with no line between them.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Line:
     dashed: bool = False
     dots: bool = False
     colour: str | None = None
+    cloud: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,13 +108,14 @@ def line_chart(
             body.append(
                 svg.tag("path", d=svg.path(band, closed=True), style=f"fill:{colour};opacity:.14")
             )
-        if line.points:
+        if line.points and not line.cloud:
             look = f"fill:none;stroke:{colour};stroke-width:2;stroke-linejoin:round"
             look += ";stroke-dasharray:4 4;stroke-width:1.25" if line.dashed else ""
             body.append(svg.tag("path", d=svg.path([at(p) for p in line.points]), style=look))
-        for point in line.points if line.dots else ():
+        for point in line.points if line.dots or line.cloud else ():
             x, y = at(point)
-            body.append(svg.tag("circle", cx=x, cy=y, r=3, style=f"fill:{colour}"))
+            look = f"fill:{colour}" + (";opacity:.6" if line.cloud else "")
+            body.append(svg.tag("circle", cx=x, cy=y, r=3, style=look))
     for row, entries in enumerate(rows):
         x, y = left, axes.height + 18 * row + 8
         for line, width in entries:
@@ -166,6 +170,20 @@ def reliability(
     ]
     axes = Axes(x, y, (0, 1), (0, 1), 340, 320, number)
     return line_chart([*dotted, perfect], title=title, axes=axes)
+
+
+def scatter(points: Points, *, title: str, x: str, y: str, number: Number = plain_number) -> str:
+    """Dots of two figures from 0 to 1, with the line on which both are equal.
+
+    The axes begin at a round value below the smallest of both, so that good cases do not huddle
+    in a corner.
+    """
+    clean = _clean(Line("", points)).points
+    least = min([min(p) for p in clean], default=0.0)
+    low = max(0.0, math.floor((least - 0.02) * 10) / 10)
+    equal = Line("", [(low, low), (1, 1)], dashed=True, colour=svg.MUTED)
+    axes = Axes(x, y, (low, 1), (low, 1), 340, 320, number)
+    return line_chart([Line("", clean, cloud=True), equal], title=title, axes=axes)
 
 
 def shape_curve(
@@ -232,6 +250,7 @@ def _clean(line: Line) -> Line:
         line.dashed,
         line.dots,
         line.colour,
+        line.cloud,
     )
 
 
