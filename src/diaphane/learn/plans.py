@@ -19,6 +19,12 @@ Task = Literal["binary", "multiclass", "multilabel"]
 View = Literal["as_is", "flip_x", "flip_y", "turn"]
 
 
+_OF_A_FAMILY = frozenset(
+    {"network", "input", "recipe", "concept_fit", "optimiser", "augmentation", "batch", "views"}
+)
+"""Keys that the families of a plan may change."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -118,6 +124,15 @@ class Plan(_Part):
         One network per fold and seed.
     views:
         How each network sees a case when it is used; their logits are averaged.
+    epochs, steps:
+        How long each network learns; ``steps`` of the optimiser hold where they are given.
+    time_budget:
+        Seconds that ``steps`` was fitted to.
+    families:
+        Networks to choose from, by name: what differs from this plan, as keys of the plan. The
+        first one is this plan as it stands. Empty: nothing is to be chosen.
+    chosen:
+        The family that cross-validation on the training cases chose, and this plan is.
     imbalance:
         ``weights`` lets rare classes count more, ``none`` leaves the loss as it is.
     set_level:
@@ -145,7 +160,11 @@ class Plan(_Part):
     encoder: EncoderRef | None = None
     concept_fit: ConceptPlan = ConceptPlan()
     optimiser: OptimiserPlan = OptimiserPlan()
+    families: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    chosen: str | None = None
     epochs: int = Field(default=40, ge=1)
+    steps: int | None = Field(default=None, ge=1)
+    time_budget: float | None = Field(default=None, gt=0)
     batch: int = Field(default=32, ge=1)
     imbalance: Literal["weights", "none"] = "none"
     smoothing: float = Field(default=0.02, ge=0, lt=0.5)
@@ -176,7 +195,29 @@ class Plan(_Part):
             raise ValueError("concept_fit.apart needs first and freeze.")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds must differ.")
+        for name, changes in self.families.items():
+            wrong = set(changes) - _OF_A_FAMILY
+            if wrong:
+                raise ValueError(f"families.{name} may not change {', '.join(sorted(wrong))}.")
         return self
+
+    def family(self, name: str) -> Plan:
+        """This plan with what a family changes; its ``families`` are gone, ``chosen`` is set.
+
+        Raises
+        ------
+        PlanError
+            A key of the family is wrong.
+        """
+        values = self.model_dump(mode="json")
+        for key, change in self.families[name].items():
+            whole = not isinstance(change, dict)
+            values[key] = change if whole else {**values[key], **change}
+        try:
+            made = Plan.from_dict({**values, "families": {}, "chosen": name})
+        except PlanError as error:
+            raise PlanError(f"plan key 'families.{name}': {error.problem}") from error
+        return made
 
     @property
     def output_names(self) -> tuple[str, ...]:
