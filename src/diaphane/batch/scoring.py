@@ -117,6 +117,13 @@ class ScoredClasses:
             found.append({"case": self.entries[i].key, "label": label, "probability": chance})
         return sorted(found, key=lambda row: float(row["probability"]))[:_WORST]
 
+    def label(self, number: int) -> str:
+        """The class of a case; in a multi-label task the labels present, joined by ``|``."""
+        truth = self.truth[number]
+        if isinstance(truth, list):
+            return "|".join(c for c, present in zip(self.classes, truth, strict=True) if present)
+        return self.classes[truth]
+
     def _kept(self, *, include_seen: bool) -> list[int]:
         return [i for i, seen in enumerate(self.seen) if include_seen or not seen]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from diaphane.acquire import Dataset, Entry
 from diaphane.bundle import Manifest
-from diaphane.core.errors import DatasetError
+from diaphane.core.errors import DatasetError, UsageError
 
 
 def label_columns(manifest: Manifest, dataset: Dataset, path: str | Path) -> tuple[str, ...]:
@@ -75,3 +76,27 @@ def label_text(entry: Entry, manifest: Manifest, named: tuple[str, ...]) -> str:
     truth = truth_of(entry, manifest, named)
     assert isinstance(truth, list)
     return "|".join(c for c, present in zip(manifest.classes, truth, strict=True) if present)
+
+
+def positive_class(classes: Sequence[str], asked: str | None) -> tuple[str, str | None]:
+    """The positive one of two classes, and a sentence where it was guessed.
+
+    Raises
+    ------
+    UsageError
+        ``asked`` is not one of them.
+    """
+    if asked is not None:
+        if asked not in classes:
+            raise UsageError(
+                f"'{asked}' is not a class of the data set.",
+                remedy=f"It has: {', '.join(classes)}.",
+            )
+        return asked, None
+    likely = (
+        "malignant", "cancer", "tumour", "tumor", "disease", "abnormal", "positive", "pos",
+        "present", "yes", "true", "pneumonia", "lesion", "1",
+    )  # fmt: skip
+    lower = {name.lower(): name for name in classes}
+    guessed = next((lower[word] for word in likely if word in lower), classes[-1])
+    return guessed, f"The positive class is guessed: '{guessed}' (choose with --positive)."

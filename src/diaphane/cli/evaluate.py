@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,15 +19,48 @@ from diaphane.cli.console import (
     say_json,
     verb,
 )
+from diaphane.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from diaphane.batch import EvaluationSummary
+    from diaphane.core.evaluation import Interval
+
+_SHOWN = ("auc", "average_precision", "accuracy", "brier", "ece", "dice", "hd95", "volume_error")
+_MOST_LABELS = 8
 
 
 @verb
 def evaluate(
-    bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="Name, folder or zip.")],
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A labelled data set.")],
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[BUNDLE] DATASET",
+            help="A bundle's name, folder or zip (not with --predictions); a labelled data set.",
+        ),
+    ],
     *,
     split: Annotated[str, typer.Option("--split", help="train, val, test or all.", metavar="S")],
     out: Annotated[Path, typer.Option("--out", help="Folder to write.", metavar="DIR")],
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            "--predictions",
+            help="Judge another tool: its CSV of probabilities or folder of masks.",
+            metavar="DIR_OR_CSV",
+        ),
+    ] = None,
+    missing: Annotated[
+        str,
+        typer.Option(
+            "--missing",
+            help="Cases without a usable prediction: stop, count as wrong, or skip (listed).",
+            metavar="stop|wrong|skip",
+        ),
+    ] = "stop",
+    positive: Annotated[
+        str | None,
+        typer.Option("--positive", help="Positive one of two classes (with --predictions)."),
+    ] = None,
     subgroup: Annotated[
         list[str] | None,
         typer.Option("--subgroup", help="Manifest column to judge by value; repeatable."),
@@ -40,49 +73,81 @@ def evaluate(
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
 ) -> int:
-    """Test a bundle on labelled cases.
+    """Test a bundle, or another tool's predictions, on labelled cases.
 
-    Writes metrics.json, predictions.csv and report.html. Splits are the data set's own, or else those that the bundle remembers for the cases that
-    it knows. Cases that it was trained on are left out of the figures, and counted.
+    Writes metrics.json, predictions.csv and report.html. Splits are the data set's own, or else
+    those that the bundle remembers for the cases that it knows; cases that the bundle was
+    trained on are left out of the figures.
     """
     from diaphane import batch
-    from diaphane.bundle import load_classifier
 
-    loaded = load_classifier(bundle, threads=threads)
-    with progress_bar(quiet=quiet, as_json=as_json) as progress:
-        done = batch.evaluate(
-            loaded,
-            dataset,
-            split,
-            out,
-            subgroups=subgroup or (),
-            include_seen=include_seen,
-            seed=seed,
-            progress=progress,
-        )
-    found = done.evaluation
-    if as_json:
-        say_json({**found.to_dict(), "out": str(done.out), "notes": list(done.notes)})
+    if predictions is None:
+        if len(what) != 2:
+            raise UsageError(
+                "Give a bundle and a data set.",
+                remedy="Or another tool's output: --predictions DIR_OR_CSV DATASET",
+            )
+        if positive is not None or missing != "stop":
+            raise UsageError("--positive and --missing are for --predictions.")
+        from diaphane.bundle import load_classifier
+
+        loaded = load_classifier(what[0], threads=threads)
+        with progress_bar(quiet=quiet, as_json=as_json) as progress:
+            done = batch.evaluate(
+                loaded,
+                what[1],
+                split,
+                out,
+                subgroups=subgroup or (),
+                include_seen=include_seen,
+                seed=seed,
+                progress=progress,
+            )
     else:
-        for note in done.notes:
-            say(note, quiet=quiet)
-        left = f"; {found.seen} seen in training left out" if found.seen else ""
-        say(f"{split}: {found.n} cases of {found.groups} groups{left}", quiet=quiet)
-        for name in ("auc", "average_precision", "accuracy", "brier", "ece"):
-            figure = found.metrics.get(name)
-            if figure is not None and figure.value is not None:
-                span = (
-                    ""
-                    if figure.low is None or figure.high is None
-                    else f"  ({figure.low:.3f} to {figure.high:.3f})"
-                )
-                say(f"  {name:18}{figure.value:.3f}{span}", quiet=quiet)
-        for name, reason in found.settings.get("undefined", {}).items():
-            say(f"  {name:18}undefined: {reason}", quiet=quiet)
-        if done.unlike_training:
-            say(f"  {done.unlike_training} cases are unlike the training set", quiet=quiet)
-        say(f"Report: {done.out / 'report.html'}", quiet=quiet)
+        if len(what) != 1:
+            raise UsageError("With --predictions give the data set alone, without a bundle.")
+        if include_seen:
+            raise UsageError("--include-seen is for bundles: nobody knows what another tool saw.")
+        asked = batch.Outside(
+            predictions, Path(what[0]), split, tuple(subgroup or ()), positive, missing, seed
+        )
+        with progress_bar(quiet=quiet, as_json=as_json) as progress:
+            done = batch.evaluate_predictions(asked, out, progress=progress)
+    if as_json:
+        said = {**done.evaluation.to_dict(), "out": str(done.out), "notes": list(done.notes)}
+        say_json(said)
+    else:
+        _tell(done, split, quiet=quiet)
     if done.refused:
         typer.echo(f"diaphane: {len(done.refused)} refused, see {done.rejected}", err=True)
         return SOME_REFUSED
     return DONE
+
+
+def _tell(done: EvaluationSummary, split: str, *, quiet: bool) -> None:
+    found = done.evaluation
+    for note in done.notes:
+        say(note, quiet=quiet)
+    left = f"; {found.seen} seen in training left out" if found.seen else ""
+    say(f"{split}: {found.n} cases of {found.groups} groups{left}", quiet=quiet)
+    labels = [name for name in found.metrics if name.startswith("dice:")]
+    shown = (*_SHOWN[:6], *labels[:_MOST_LABELS], *_SHOWN[6:])
+    width = max([18, *(len(name) + 2 for name in labels)])
+    for name in shown:
+        figure = found.metrics.get(name)
+        if figure is not None and figure.value is not None:
+            say(f"  {name:{width}}{figure_words(figure)}", quiet=quiet)
+    for name, reason in found.settings.get("undefined", {}).items():
+        say(f"  {name:{width}}undefined: {reason}", quiet=quiet)
+    if done.unlike_training:
+        say(f"  {done.unlike_training} cases are unlike the training set", quiet=quiet)
+    say(f"Report: {done.out / 'report.html'}", quiet=quiet)
+
+
+def figure_words(figure: Interval, digits: int = 3) -> str:
+    """A figure with its interval, as the terminal shows it."""
+    if figure.value is None:
+        return "undefined"
+    if figure.low is None or figure.high is None:
+        return f"{figure.value:.{digits}f}"
+    return f"{figure.value:.{digits}f}  ({figure.low:.{digits}f} to {figure.high:.{digits}f})"
