@@ -47,3 +47,16 @@ def toys() -> ModuleType:
 def toy_bundle(toys: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the tiny bundle: stacks of at most 6 slices of 16x16, bright is malignant."""
     return toys.write_toy(tmp_path_factory.mktemp("toy") / "toy")
+
+
+@pytest.fixture(scope="session")
+def segments() -> ModuleType:
+    """Makers of tiny real segmentation bundles: the module ``tests/segments.py``."""
+    spec = importlib.util.spec_from_file_location(
+        "segments", Path(__file__).with_name("segments.py")
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

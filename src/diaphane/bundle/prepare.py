@@ -104,7 +104,7 @@ def prepare_case(case: Case, spec: InputSpec, recipe: Recipe) -> PreparedCase:
     InvalidVoxels
         NaN or infinite voxels.
     """
-    volume = _joined(case.volumes).require_finite()
+    volume = joined(case.volumes).require_finite()
     done = recipe.apply(volume, _native_mask(case, volume, spec))
     voxels = np.asarray(done.volume.voxels, dtype=np.float32)
     voxels = voxels if voxels.ndim == 4 else voxels[None]
@@ -171,7 +171,7 @@ def case_hash(case: Case, salt: str) -> str:
     return digest.hexdigest()
 
 
-def _joined(volumes: Any) -> Volume:
+def joined(volumes: Any) -> Volume:
     """One volume; several on one grid become channels, in order."""
     several: Sequence[Volume] = tuple(volumes.values())
     first = several[0]

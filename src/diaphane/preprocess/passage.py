@@ -164,7 +164,7 @@ def carry(
 def _carry(
     voxels: Array, passage: Passage, how: Interpolation, fill: float, threads: int | None
 ) -> Array:
-    axes = _along_axes(passage.index)
+    axes = along_axes(passage.index)
     if axes is None:
         return _carry_oblique(voxels, passage, how, fill)
     shape = passage.after.shape
@@ -175,7 +175,7 @@ def _carry(
         np.arange(n, dtype=np.float64) * k + s for n, k, s in zip(shape, steps, starts, strict=True)
     ]
     whole = all(np.abs(p - np.round(p)).max() < _WHOLE for p in places)
-    valid = [_inside(p, n) for p, n in zip(places, source.shape, strict=True)]
+    valid = [within(p, n) for p, n in zip(places, source.shape, strict=True)]
     if any(v.stop <= v.start for v in valid):
         kept = voxels.dtype if whole or how == "nearest" else np.dtype(np.float32)
         return np.full(shape, fill, dtype=_holding(kept, fill))
@@ -208,7 +208,7 @@ def _holding(kind: np.dtype[Any], fill: float) -> np.dtype[Any]:
     return kind
 
 
-def _along_axes(index: Floats) -> Shape | None:
+def along_axes(index: Floats) -> Shape | None:
     """Old axis of each new axis when the grids are parallel, else ``None``."""
     size = np.abs(index[:3, :3])
     nonzero = size > 1e-9 * size.max()
@@ -218,7 +218,7 @@ def _along_axes(index: Floats) -> Shape | None:
     return int(old[0]), int(old[1]), int(old[2])
 
 
-def _inside(place: Floats, size: int) -> slice:
+def within(place: Floats, size: int) -> slice:
     """New indices that lie within half a voxel of the old axis; always one stretch."""
     good = np.flatnonzero((place >= -0.5 - _WHOLE) & (place <= size - 0.5 + _WHOLE))
     return slice(int(good[0]), int(good[-1]) + 1) if good.size else slice(0, 0)
@@ -237,7 +237,7 @@ def _indexer(at: Sequence[NDArray[np.intp]]) -> tuple[Any, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Lerp:
+class Lerp:
     """Neighbours and weight of each new position along one axis."""
 
     low: NDArray[np.intp]
@@ -246,7 +246,8 @@ class _Lerp:
     same: bool
 
     @classmethod
-    def at(cls, place: Floats, size: int) -> _Lerp:
+    def at(cls, place: Floats, size: int) -> Lerp:
+        """For positions ``place`` on an axis of ``size`` voxels."""
         clamped = np.clip(place, 0.0, size - 1.0)
         low = np.minimum(np.floor(clamped + _WHOLE), size - 1).astype(np.intp)
         weight = np.maximum(clamped - low, 0.0).astype(np.float32)
@@ -260,7 +261,7 @@ def _linear(source: Array, places: Sequence[Floats], threads: int | None) -> NDA
     Slabs of new planes run on threads (numpy releases the lock); no coordinate grid is
     ever built and every old plane is interpolated once per slab.
     """
-    z, y, x = (_Lerp.at(p, n) for p, n in zip(places, source.shape, strict=True))
+    z, y, x = (Lerp.at(p, n) for p, n in zip(places, source.shape, strict=True))
     out = np.empty((z.low.size, y.low.size, x.low.size), dtype=np.float32)
 
     def slab(first: int, last: int) -> None:
@@ -268,7 +269,7 @@ def _linear(source: Array, places: Sequence[Floats], threads: int | None) -> NDA
         for k in range(first, last):
             low, high, weight = int(z.low[k]), int(z.high[k]), z.weight[k]
             needed = (low, high) if weight else (low,)
-            ready = {i: ready[i] if i in ready else _plane(source[i], y, x) for i in needed}
+            ready = {i: ready[i] if i in ready else lerp_plane(source[i], y, x) for i in needed}
             if not weight:
                 out[k] = ready[low]
                 continue
@@ -287,7 +288,8 @@ def _linear(source: Array, places: Sequence[Floats], threads: int | None) -> NDA
     return out
 
 
-def _plane(plane: Array, y: _Lerp, x: _Lerp) -> NDArray[np.float32]:
+def lerp_plane(plane: Array, y: Lerp, x: Lerp) -> NDArray[np.float32]:
+    """Linear interpolation of one plane ``(rows, columns)``."""
     rows = plane.astype(np.float32)
     if not y.same:
         low = rows.take(y.low, axis=0, mode="clip")
