@@ -27,7 +27,7 @@ Floats = NDArray[np.float32]
 _ALIKE = 0.9
 """Least correlation of two thumbnails, less the mean one, for a closer look."""
 _SAME = 0.7
-"""Least correlation of fine structure of near-duplicates."""
+"""Least correlation of fine structure of near-duplicates; more where few places are compared."""
 _AXES = 32
 _BLOCK = 2048
 _CLOSER = 4000
@@ -120,8 +120,8 @@ def near_twins(
     for number, (_, a, b) in enumerate(pairs):
         progress("near_duplicates", (number + 1) / len(pairs))
         one, other = close[a], close[b]
-        alike = 0.0 if one is None or other is None else _fine_correlation(one, other)
-        if alike >= _SAME:
+        alike, places = (0.0, 0) if one is None or other is None else _fine_correlation(one, other)
+        if places and alike >= min(0.98, _SAME + 2.0 / np.sqrt(places)):
             found.append(_twin(single[a], single[b], round(alike, 4)))
     return tuple(sorted(found, key=lambda twin: (-twin.alike, twin.one, twin.other)))
 
@@ -233,15 +233,17 @@ def _signature(case: Case) -> Floats:
     return np.asarray(block_means(voxels, (z, y, x)).mean(axis=0), dtype=np.float32)
 
 
-def _fine_correlation(one: Floats, other: Floats) -> float:
+def _fine_correlation(one: Floats, other: Floats) -> tuple[float, int]:
+    """Correlation of fine structure, and over how many places of the common grid."""
     z, y, x = (min(n, m) for n, m in zip(one.shape, other.shape, strict=True))
     first, second = (_fine(block_means(s[None], (z, y, x))[0]) for s in (one, other))
     there = np.isfinite(first) & np.isfinite(second)
-    if there.sum() < 16:
-        return 0.0
+    places = int(there.sum())
+    if places < 16:
+        return 0.0, 0
     a, b = first[there].astype(np.float64), second[there].astype(np.float64)
     scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum() / scale) if scale else 0.0
+    return (float((a * b).sum() / scale) if scale else 0.0), places
 
 
 def _fine(image: Floats) -> Floats:
