@@ -31,6 +31,8 @@ class Position:
         Its number, and the epochs and steps that are done.
     best_loss, best_epoch:
         Of the stopping cases; ``best_epoch`` is -1 before the first epoch.
+    jump:
+        Step at which a nearing deadline forced the final annealing, ``None`` if none did.
     """
 
     member: int
@@ -38,6 +40,7 @@ class Position:
     step: int = 0
     best_loss: float = float("inf")
     best_epoch: int = -1
+    jump: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
