@@ -202,7 +202,7 @@ class Plan(_Part):
         return self
 
     def family(self, name: str) -> Plan:
-        """This plan with what a family changes; its ``families`` are gone, ``chosen`` is set.
+        """Give the plan with what a family changes; ``families`` are gone, ``chosen`` is set.
 
         Raises
         ------
