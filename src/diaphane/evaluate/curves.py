@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from diaphane.evaluate.weighted import Floats
 
 MOST_POINTS = 400
+MOST_BINS, CASES_PER_BIN = 10, 15
 
 
 def roc_curve(truth: NDArray[Any], chance: Floats) -> dict[str, list[float]] | None:
@@ -35,12 +36,15 @@ def precision_recall_curve(truth: NDArray[Any], chance: Floats) -> dict[str, lis
 
 
 def reliability_curve(
-    truth: NDArray[Any], chance: Floats, bins: int = 10
+    truth: NDArray[Any], chance: Floats, bins: int | None = None
 ) -> dict[str, list[float]]:
     """Bins of equal mass: mean chance "x", share of events "y", its 95 % interval, "count".
 
-    The interval is Wilson's (1927), for cases taken as independent.
+    The interval is Wilson's (1927), for cases taken as independent. By default a bin holds about
+    15 cases, in at least 3 and at most 10 bins: fewer cases would draw noise.
     """
+    if bins is None:
+        bins = min(MOST_BINS, max(3, len(chance) // CASES_PER_BIN))
     order = np.argsort(chance, kind="stable")
     place = np.minimum(bins * (np.arange(len(order)) + 0.5) / max(len(order), 1), bins - 1e-9)
     points: dict[str, list[float]] = {"x": [], "y": [], "low": [], "high": [], "count": []}

@@ -10,6 +10,7 @@ from diaphane.report.analysis import write_analysis
 from diaphane.report.document import findings_document, schema
 from diaphane.report.evaluation import write_evaluation
 from diaphane.report.language import LANGUAGES, Language
+from diaphane.report.pretraining import write_encoder_report
 from diaphane.report.run_facts import (
     Confusion,
     Engine,
@@ -36,6 +37,7 @@ __all__ = [
     "findings_document",
     "schema",
     "write_analysis",
+    "write_encoder_report",
     "write_evaluation",
     "write_run_report",
     "write_segmentation_run",

@@ -12,6 +12,8 @@ from diaphane.core.finding import BundleRef
 from diaphane.report import charts
 from diaphane.report.language import Language
 from diaphane.report.page import render
+from diaphane.report.run_cases import quality_charts, segmented_views, volume_charts
+from diaphane.report.run_facts import SegmentedExample
 from diaphane.report.study import bundle_view, interval_words
 
 SHOWN_CLASSES = 6
@@ -23,6 +25,11 @@ def write_evaluation(
     *,
     bundle: BundleRef | None = None,
     worst: Sequence[Mapping[str, Any]] = (),
+    labels: Mapping[str, int] | None = None,
+    examples: Sequence[SegmentedExample] = (),
+    quality: Mapping[str, Sequence[tuple[float, float]]] | None = None,
+    volumes: Mapping[str, Sequence[tuple[float, float]]] | None = None,
+    unit: str = "mm3",
     lang: str = "en",
 ) -> Path:
     """Write the evaluation as one self-contained HTML file.
@@ -39,6 +46,11 @@ def write_evaluation(
     worst:
         Cases to look at first, as ``{"case", "label", "probability"}``; ``case`` is shown as
         given, so pass pseudonyms unless the user asked for names.
+    labels, examples:
+        Of a segmentation: label -> value in masks, and cases to show in outline.
+    quality, volumes:
+        Label -> ``(predicted Dice, true Dice)``, and ``(predicted, true)`` volume in ``unit``
+        ("mm3", or "px" without spacing), of each case.
     lang:
         "en" or "zh".
     """
@@ -48,6 +60,11 @@ def write_evaluation(
         "evaluation": evaluation_view(evaluation, language),
         "bundle": None if bundle is None else bundle_view(bundle, language),
         "worst": list(worst),
+        "outlined": segmented_views(examples, labels or {}, language)[0],
+        "quality": [
+            *quality_charts(quality or {}, language),
+            *volume_charts(volumes or {}, unit, language),
+        ],
     }
     write_text(target, render("evaluation.html.j2", language, values))
     return target

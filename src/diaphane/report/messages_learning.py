@@ -20,6 +20,9 @@ LEARNING: Mapping[str, str] = {
     "point.sensitivity_95": mark("For a sensitivity of 95%%"),
     "point.specificity_95": mark("For a specificity of 95%%"),
     "point.half": mark("At a probability of one half"),
+    # Units of volumes.
+    "unit.mm3": mark("mm³"),
+    "unit.px": mark("voxels"),
     # Networks.
     "network.unet2d": mark("a two-dimensional U-Net"),
     "network.unet3d": mark("a three-dimensional residual U-Net"),

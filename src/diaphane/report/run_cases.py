@@ -127,6 +127,35 @@ def quality_charts(
     return shown
 
 
+def volume_charts(
+    volumes: Mapping[str, Sequence[tuple[float, float]]], unit: str, lang: Language
+) -> list[dict[str, str]]:
+    """Predicted against true volume, a chart per label, with the mean of their difference."""
+    shown = []
+    for label, rows in volumes.items():
+        points = [(float(x), float(y)) for x, y in rows if np.isfinite(x) and np.isfinite(y)]
+        most = max((max(p) for p in points), default=0.0)
+        if most <= 0:
+            continue
+        title = lang.text("Volume: %(label)s", label=label)
+        words = lang.say("unit", unit)
+        markup = charts.scatter(
+            points, title=title, x=lang.text("Predicted (%(unit)s)", unit=words),
+            y=lang.text("True (%(unit)s)", unit=words), reach=(0.0, 1.05 * most),
+            number=lang.number,
+        )  # fmt: skip
+        gap = np.array([x - y for x, y in points])
+        note = lang.text(
+            "%(n)s cases; predicted minus true: mean %(mean)s, 95%% of differences within "
+            "%(low)s to %(high)s",
+            n=lang.number(len(points)), mean=lang.significant(float(gap.mean())),
+            low=lang.significant(float(gap.mean() - 1.96 * gap.std())),
+            high=lang.significant(float(gap.mean() + 1.96 * gap.std())),
+        )  # fmt: skip
+        shown.append({"title": title, "chart": markup, "note": note})
+    return shown
+
+
 def _correlation(points: Sequence[tuple[float, float]], lang: Language) -> str:
     x, y = np.array(points).T
     n = lang.number(len(points))

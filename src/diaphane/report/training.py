@@ -83,9 +83,6 @@ def write_run_report(
         "confusion": [confusion_view(table, language) for table in confusion],
         "worst": worst,
         "further": further,
-        "cases_note": language.text(
-            "Ordered by the probability of the true answer. A coloured edge marks a wrong answer."
-        ),
         "quality": [],
     }
     target = Path(path)
@@ -140,10 +137,6 @@ def write_segmentation_run(
         "confusion": [],
         "worst": worst,
         "further": further,
-        "cases_note": language.text(
-            "Ordered by mean Dice, which stands beside the pseudonym. Truth is outlined in "
-            "turquoise, the answer in orange."
-        ),
         "quality": quality_charts(quality or {}, language),
     }
     target = Path(path)

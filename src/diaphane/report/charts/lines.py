@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from diaphane.report.charts import svg
 from diaphane.report.charts.svg import Number, plain_number
@@ -24,6 +24,8 @@ class Line:
         Lower and upper border of a band, each ``(x, y)``; both or none.
     cloud:
         Dots alone, with no line between them.
+    whiskers:
+        ``low`` and ``high`` are drawn as a bar at each point and not as a band.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Line:
     dots: bool = False
     colour: str | None = None
     cloud: bool = False
+    whiskers: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,12 @@ def line_chart(
     for place, line in enumerate(clean):
         colour = line.colour or svg.PALETTE[place % len(svg.PALETTE)]
         colours[line.name] = colour
-        if line.low and line.high:
+        if line.whiskers:
+            for below, above in zip(line.low, line.high, strict=False):
+                (x, bottom_y), (_, top_y) = at(below), at(above)
+                look = f"stroke:{colour};stroke-width:1.5;opacity:.45"
+                body.append(svg.tag("line", x1=x, x2=x, y1=bottom_y, y2=top_y, style=look))
+        elif line.low and line.high:
             band = [at(p) for p in line.low] + [at(p) for p in reversed(line.high)]
             body.append(
                 svg.tag("path", d=svg.path(band, closed=True), style=f"fill:{colour};opacity:.14")
@@ -164,25 +172,34 @@ def reliability(
 ) -> str:
     """Predicted probability against observed frequency, with the line of perfection."""
     perfect = Line("", [(0, 0), (1, 1)], dashed=True, colour=svg.MUTED)
-    dotted = [
-        Line(line.name, line.points, line.low, line.high, dots=True, colour=line.colour)
-        for line in lines
-    ]
+    dotted = [replace(line, dots=True, whiskers=True) for line in lines]
     axes = Axes(x, y, (0, 1), (0, 1), 340, 320, number)
     return line_chart([*dotted, perfect], title=title, axes=axes)
 
 
-def scatter(points: Points, *, title: str, x: str, y: str, number: Number = plain_number) -> str:
-    """Dots of two figures from 0 to 1, with the line on which both are equal.
+def scatter(
+    points: Points,
+    *,
+    title: str,
+    x: str,
+    y: str,
+    reach: tuple[float, float] | None = None,
+    number: Number = plain_number,
+) -> str:
+    """Dots of two figures in one unit, with the line on which both are equal.
 
-    The axes begin at a round value below the smallest of both, so that good cases do not huddle
-    in a corner.
+    Parameters
+    ----------
+    reach:
+        Of both axes. By default up to 1, from a round value below the smallest of both, so that
+        good cases do not huddle in a corner.
     """
     clean = _clean(Line("", points)).points
-    least = min([min(p) for p in clean], default=0.0)
-    low = max(0.0, math.floor((least - 0.02) * 10) / 10)
-    equal = Line("", [(low, low), (1, 1)], dashed=True, colour=svg.MUTED)
-    axes = Axes(x, y, (low, 1), (low, 1), 340, 320, number)
+    if reach is None:
+        least = min([min(p) for p in clean], default=0.0)
+        reach = (max(0.0, math.floor((least - 0.02) * 10) / 10), 1.0)
+    equal = Line("", [(reach[0], reach[0]), (reach[1], reach[1])], dashed=True, colour=svg.MUTED)
+    axes = Axes(x, y, reach, reach, 340, 320, number)
     return line_chart([Line("", clean, cloud=True), equal], title=title, axes=axes)
 
 
@@ -242,16 +259,7 @@ def _clean(line: Line) -> Line:
     def finite(points: Points) -> list[tuple[float, float]]:
         return [(float(x), float(y)) for x, y in points if math.isfinite(x) and math.isfinite(y)]
 
-    return Line(
-        line.name,
-        finite(line.points),
-        finite(line.low),
-        finite(line.high),
-        line.dashed,
-        line.dots,
-        line.colour,
-        line.cloud,
-    )
+    return replace(line, points=finite(line.points), low=finite(line.low), high=finite(line.high))
 
 
 def _range(values: Sequence[float], room: float = 0.0) -> tuple[float, float]:
