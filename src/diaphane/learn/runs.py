@@ -6,18 +6,56 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from diaphane.core.errors import OutputError, PlanError, UsageError
 from diaphane.core.files import write_text
+from diaphane.core.protocols import Progress
 from diaphane.learn.cases import CaseStore, Refused
 from diaphane.learn.plans import Plan
 from diaphane.learn.splits import Member
+
+if TYPE_CHECKING:
+    import torch
+
+    from diaphane.bundle import AnyBundle
+    from diaphane.learn.segmenting.plans import SegmentationPlan
+
+    AnyPlan = Plan | SegmentationPlan
+
+
+Say = Callable[[str], None]
+"""Takes a line for a person."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """How a run makes itself heard, its compute threads, and how many cases test its explanations."""
+
+    threads: int
+    progress: Progress
+    say: Say
+    probes: int = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run.
+
+    ``figures`` are what the card states; ``refused`` cases took no part.
+    """
+
+    folder: Path
+    plan: Plan | SegmentationPlan
+    bundle: AnyBundle
+    figures: Any
+    refused: tuple[Refused, ...]
 
 
 @dataclass(frozen=True)
@@ -40,6 +78,21 @@ class RunFolder:
     def current(self) -> Path:
         """State of the network at work."""
         return self.path / "checkpoint" / "current.safetensors"
+
+    @property
+    def encoder(self) -> Path:
+        """Weights of the self-supervised encoder that the networks start from, if any."""
+        return self.path / "checkpoint" / "encoder.safetensors"
+
+    @property
+    def families(self) -> Path:
+        """``families.csv``: what the choice of a family was made from."""
+        return self.path / "families.csv"
+
+    @property
+    def cache(self) -> Path:
+        """Prepared cases that do not fit into memory; removed at the end."""
+        return self.path / "cache"
 
     @property
     def metrics(self) -> Path:
@@ -75,6 +128,18 @@ class RunFolder:
         """Write ``run.json`` in one step."""
         write_text(self.state, json.dumps(dict(state), indent=1, ensure_ascii=False) + "\n")
 
+    def update_state(self, **changes: Any) -> dict[str, Any]:
+        """Change some keys of ``run.json`` in one step; returns all of it."""
+        state = {**self.read_state(), **changes}
+        self.write_state(state)
+        return state
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half-written, and its cache."""
+        for left in (*self.path.glob(".*.*"), *(self.path / "checkpoint").glob(".*.*")):
+            shutil.rmtree(left, ignore_errors=True)
+        shutil.rmtree(self.cache, ignore_errors=True)
+
     def open(self, *, resume: bool) -> dict[str, Any]:
         """Check that the folder may be written to; returns its state, empty for a fresh one.
 
@@ -93,6 +158,7 @@ class RunFolder:
                 raise UsageError(
                     "There is no run to resume.", path=self.path, remedy="Leave --resume away."
                 )
+            self.sweep()
             return state
         if state:
             what = "a finished" if state.get("status") == "done" else "an unfinished"
@@ -148,7 +214,7 @@ def write_refused(path: Path, refused: Sequence[Refused]) -> None:
     write_text(path, text.getvalue())
 
 
-def check_same(state: Mapping[str, Any], plan: Plan, digest: str, path: Path) -> None:
+def check_same(state: Mapping[str, Any], plan: AnyPlan, digest: str, path: Path) -> None:
     """Refuse to go on with another plan or another dataset.
 
     Raises
@@ -160,7 +226,8 @@ def check_same(state: Mapping[str, Any], plan: Plan, digest: str, path: Path) ->
         raise PlanError(
             "The plan changed since this run began.",
             path=path,
-            remedy="Restore plan.yaml, or start another run.",
+            remedy="Restore plan.yaml (and leave options that change it away), or start another "
+            "run.",
         )
     if state.get("dataset") != digest:
         raise PlanError(
@@ -170,7 +237,57 @@ def check_same(state: Mapping[str, Any], plan: Plan, digest: str, path: Path) ->
         )
 
 
-def plan_hash(plan: Plan) -> str:
+def plan_hash(plan: AnyPlan) -> str:
     """SHA-256 of all decisions, reasons left out."""
     text = json.dumps(plan.model_dump(mode="json", exclude={"reasons"}), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def machine(device: torch.device) -> dict[str, str]:
+    """What the last bit of a sum depends on, beside the threads: device, processor, versions."""
+    import platform
+    from importlib.metadata import version
+
+    import torch
+
+    named = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                named = line.partition(":")[2].strip()
+                break
+    found = {
+        "device": device.type,
+        "processor": f"{named}, {torch.backends.cpu.get_cpu_capability()}",
+        "system": f"{platform.system()} {platform.machine()}",
+        "torch": version("torch"),
+        "numpy": version("numpy"),
+        "diaphane": version("diaphane"),
+    }
+    if device.type == "cuda":
+        found["processor"] += f"; {torch.cuda.get_device_name(device)}"
+    return found
+
+
+def check_machine(state: Mapping[str, Any], now: Mapping[str, str], path: Path) -> list[str]:
+    """What differs between the machine of a run and this one, in words.
+
+    Raises
+    ------
+    UsageError
+        Anything differs, and the caller did not say that it may (``state["anywhere"]``).
+    """
+    then: Mapping[str, str] = state.get("machine") or {}
+    gaps = [
+        f"{key} was {then[key]} and is {now[key]}"
+        for key in now
+        if key in then and then[key] != now[key]
+    ]
+    if gaps and not state.get("anywhere"):
+        raise UsageError(
+            f"This run began elsewhere and would not go on bit for bit: {'; '.join(gaps)}.",
+            path=path,
+            remedy="Resume it there, or add --anywhere to go on all the same.",
+        )
+    return gaps
