@@ -60,6 +60,8 @@ class Judgement:
 
     ``figures`` are out of fold and cross-fitted, or of the scored part of a single split
     (``about["split"]`` says which, under the data set's own name); ``None`` when nothing can be scored.
+    ``cases`` ``(n,)`` are the indices in the store of those that ``labels`` and ``probability``
+    are about.
     """
 
     calibration: Calibration
@@ -71,6 +73,7 @@ class Judgement:
     labels: NDArray[np.int64]
     probability: Floats
     groups: tuple[str, ...]
+    cases: NDArray[np.int64]
 
 
 def held_out(
@@ -146,13 +149,14 @@ def judge(
     }
     if scored_logit is not None and len(scored) and known[scored].any():
         usable = known[scored]
-        labels_at = _labels(plan, wanted, scored[usable])
+        judged = scored[usable]
+        labels_at = _labels(plan, wanted, judged)
         probability = calibration.probabilities(scored_logit[usable])
-        names = [store.rows[int(case)].group for case in scored[usable]]
-        own = {store.rows[int(case)].split or "test" for case in scored[usable]}
+        names = [store.rows[int(case)].group for case in judged]
+        own = {store.rows[int(case)].split or "test" for case in judged}
         about.update(split=own.pop() if len(own) == 1 else "test", cross_fitted=False)
     else:
-        labels_at, probability, names = labels, crossed, groups
+        labels_at, probability, names, judged = labels, crossed, groups, cases
     figures = None
     if len(np.unique(labels_at)) > 1:
         figures = evaluate_classification(
@@ -167,7 +171,7 @@ def judge(
             about["calibration_slope"] = calibration_slope(labels_at, probability[:, 1])
     return Judgement(
         calibration, sets, tuple(points), unlike, figures, about,
-        labels_at, probability, tuple(names),
+        labels_at, probability, tuple(names), judged,
     )  # fmt: skip
 
 
