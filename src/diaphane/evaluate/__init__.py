@@ -12,13 +12,13 @@ from diaphane.evaluate.calibration import (
 )
 from diaphane.evaluate.classification import (
     Classification,
-    Difference,
     evaluate_classification,
     paired_bootstrap,
 )
 from diaphane.evaluate.curves import precision_recall_curve, reliability_curve, roc_curve
 from diaphane.evaluate.decisions import fit_operating_points, fit_prediction_sets
 from diaphane.evaluate.metrics import Task
+from diaphane.evaluate.pairing import Difference, paired, paired_means
 from diaphane.evaluate.segmentation import (
     Overlap,
     evaluate_segmentation,
@@ -46,7 +46,9 @@ __all__ = [
     "group_numbers",
     "ledoit_wolf",
     "out_of_fold_scores",
+    "paired",
     "paired_bootstrap",
+    "paired_means",
     "perfect_ece_quantile",
     "precision_recall_curve",
     "reliability_curve",

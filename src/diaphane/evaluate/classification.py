@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diaphane.core.evaluation import Evaluation, Interval
-from diaphane.evaluate.bootstrap import Bootstrap, group_numbers
+from diaphane.evaluate.bootstrap import Bootstrap, Measure, group_numbers
 from diaphane.evaluate.calibration import perfect_ece_quantile
 from diaphane.evaluate.curves import precision_recall_curve, reliability_curve, roc_curve
 from diaphane.evaluate.metrics import (
@@ -20,6 +20,7 @@ from diaphane.evaluate.metrics import (
     multiclass_metrics,
     multilabel_metrics,
 )
+from diaphane.evaluate.pairing import Difference, paired
 from diaphane.evaluate.weighted import Floats
 
 
@@ -68,25 +69,6 @@ class Classification:
             curves=self.curves,
             settings={**self.settings, "undefined": dict(self.undefined)},
         )
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Model minus baseline on the same resampled patients.
-
-    ``p`` is two-sided: twice the smaller share of rounds on either side of zero, ``None``
-    where the figure is undefined.
-    """
-
-    metric: str
-    model: float | None
-    baseline: float | None
-    difference: Interval
-    p: float | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able form."""
-        return {**vars(self), "difference": self.difference.to_dict()}
 
 
 def evaluate_classification(
@@ -177,6 +159,7 @@ def paired_bootstrap(
     *,
     metrics: Sequence[str] = ("auc", "brier"),
     task: Task | None = None,
+    classes: Sequence[str] | None = None,
     threshold: float = 0.5,
     seed: int = 0,
     rounds: int = 2000,
@@ -184,45 +167,24 @@ def paired_bootstrap(
 ) -> dict[str, Difference]:
     """Is the model better than the baseline on the same patients?
 
-    ``model`` and ``baseline`` are probabilities as in :func:`evaluate_classification`.
+    ``model`` and ``baseline`` are probabilities as in :func:`evaluate_classification`;
+    ``classes`` names those of figures such as "auc:CLASS".
     """
     y, p, kind = _checked(labels, model, task)
     _, q, _ = _checked(labels, baseline, kind)
-    names = tuple(str(k) for k in range(p.shape[1]))
-    numbers = group_numbers(groups, len(y))
-    bootstrap = Bootstrap(rounds, level, seed)
+    names = tuple(classes) if classes is not None else tuple(str(k) for k in range(p.shape[1]))
     first = _Judge(y, p, kind, names, threshold)
     second = replace(first, chance=q)
 
-    def both(weights: Floats) -> Figures:
-        ours, theirs = first(weights), second(weights)
-        return {
-            name: value
-            for metric in metrics
-            for name, value in (
-                (f"model {metric}", ours[metric]),
-                (f"baseline {metric}", theirs[metric]),
-                (metric, ours[metric] - theirs[metric]),
-            )
-        }
+    def chosen(judge: _Judge) -> Measure:
+        def figures(weights: Floats) -> Figures:
+            found = judge(weights)
+            return {metric: found[metric] for metric in metrics}
 
-    point = {name: float(v[0]) for name, v in both(np.ones((1, len(y)))).items()}
-    draws = bootstrap.draws(both, numbers)
-    found = {}
-    for metric in metrics:
-        rounds_of = draws[metric][np.isfinite(draws[metric])] if draws else np.empty(0)
-        p_value = None
-        if rounds_of.size and np.isfinite(point[metric]):
-            tail = min(int((rounds_of <= 0).sum()), int((rounds_of >= 0).sum()))
-            p_value = min(1.0, 2 * (tail + 1) / (rounds_of.size + 1))
-        found[metric] = Difference(
-            metric,
-            _or_none(point[f"model {metric}"]),
-            _or_none(point[f"baseline {metric}"]),
-            bootstrap.interval(point[metric], draws.get(metric)),
-            p_value,
-        )
-    return found
+        return figures
+
+    numbers = group_numbers(groups, len(y))
+    return paired(chosen(first), chosen(second), numbers, Bootstrap(rounds, level, seed))
 
 
 def _checked(
@@ -304,7 +266,3 @@ def _curves(
         "precision_recall": {name: precision_recall_curve(*view) for name, view in views.items()},
         "reliability": {name: reliability_curve(*view) for name, view in views.items()},
     }
-
-
-def _or_none(value: float) -> float | None:
-    return value if np.isfinite(value) else None
