@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,37 +10,31 @@ from typing import Any
 
 import numpy as np
 
-from diaphane.acquire import Dataset, Entry, open_dataset
+from diaphane.acquire import Entry, open_dataset
 from diaphane.batch.running import answers
+from diaphane.batch.segmenting import Judging, evaluate_segmenter
 from diaphane.batch.tables import Refusal, cells, columns, together, write_refusals, write_table
+from diaphane.batch.taking import (
+    EvaluationSummary,
+    nothing_used,
+    require_free,
+    require_split,
+    take_entries,
+)
 from diaphane.batch.truth import label_columns, label_text, truth_of
-from diaphane.bundle import Bundle, Manifest, load_classifier
+from diaphane.bundle import AnyBundle, Bundle, Manifest, Segmenter, load_bundle
 from diaphane.bundle.loaded import SEEN
-from diaphane.core.errors import DatasetError, DiaphaneError, UsageError
+from diaphane.core.errors import DatasetError, UsageError
 from diaphane.core.evaluation import Evaluation, Interval
 from diaphane.core.files import write_text
 from diaphane.core.protocols import Progress, silent
 from diaphane.evaluate import evaluate_classification
 from diaphane.report import write_evaluation
 
-SPLITS = ("train", "val", "test", "all")
 METRICS = (
     "auc", "average_precision", "accuracy", "sensitivity", "specificity", "f1", "brier", "ece",
     "log_loss",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class EvaluationSummary:
-    """What ``evaluate`` found and wrote. ``seen`` counts cases that training saw."""
-
-    evaluation: Evaluation
-    out: Path
-    seen: int
-    unlike_training: int
-    refused: tuple[Refusal, ...]
-    rejected: Path | None
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -57,7 +50,7 @@ class _Rows:
 
 
 def evaluate(
-    bundle: Bundle | str | Path,
+    bundle: AnyBundle | str | Path,
     dataset: str | Path,
     split: str,
     out: str | Path,
@@ -95,17 +88,20 @@ def evaluate(
         Nobody says which cases the split has, no labels, or labels that the bundle does not
         know.
     """
-    if split not in SPLITS:
-        raise UsageError(f"There is no split '{split}'.", remedy=f"Use {', '.join(SPLITS)}.")
+    require_split(split)
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise UsageError("The output must be a folder.", path=folder)
     require_free(folder, dataset)
-    bundle = bundle if isinstance(bundle, Bundle) else load_classifier(bundle)
+    if isinstance(bundle, str | Path):
+        bundle = load_bundle(bundle)
+    if isinstance(bundle, Segmenter):
+        asked = Judging(tuple(subgroups), include_seen, seed, rounds)
+        return evaluate_segmenter(bundle, dataset, split, folder, asked, progress=progress)
     manifest = bundle.manifest
     opened = open_dataset(dataset, subgroups=subgroups)
     named = label_columns(manifest, opened, dataset)
-    entries, stored = _entries(opened, bundle, split, dataset)
+    entries, stored = take_entries(opened, manifest.seen, split, dataset)
     rows, refused, notes = _Rows(), [], list(opened.notes)
     found = answers(
         bundle, entries, known=True, wanted=(lambda s: s == split) if stored else None
@@ -133,7 +129,7 @@ def evaluate(
         rows.table.append(head + cells(manifest, entry.name, prediction))
     if not rows.table:
         rejected = write_refusals(folder, refused)
-        raise _nothing(refused, rejected, split, dataset, stored=stored)
+        raise nothing_used(refused, rejected, split, dataset, stored=stored)
     evaluation = _judged(bundle, rows, split, include_seen=include_seen, seed=seed, rounds=rounds)
     evaluation = replace(
         evaluation,
@@ -162,70 +158,6 @@ def evaluate(
     rejected = write_refusals(folder, refused)
     return EvaluationSummary(
         evaluation, folder, sum(rows.seen), rows.unlike, tuple(refused), rejected, tuple(notes)
-    )
-
-
-def require_free(folder: Path, dataset: str | Path) -> None:
-    """Refuse to write among a data set's own files, or over the report of a run or a study.
-
-    Raises
-    ------
-    UsageError
-        Naming the folder.
-    """
-    remedy = "Give a folder of its own: --out DIR"
-    if folder.resolve() == Path(dataset).resolve():
-        raise UsageError("This is the data set itself.", path=folder, remedy=remedy)
-    if (folder / "report.html").exists() and not (folder / "metrics.json").exists():
-        raise UsageError("The folder holds another report.", path=folder, remedy=remedy)
-
-
-def _entries(
-    opened: Dataset, bundle: Bundle, split: str, path: str | Path
-) -> tuple[Sequence[Entry], bool]:
-    """Entries to read, and whether the bundle's stored split must choose among them."""
-    if split == "all":
-        return opened.entries, False
-    if opened.has_splits:
-        own = opened.of_split(split)
-        if not own:
-            there = Counter(e.split for e in opened.entries if e.split is not None)
-            raise DatasetError(
-                f"The data set has no split '{split}'.",
-                path=path,
-                remedy=f"It has: {', '.join(f'{k} ({n})' for k, n in sorted(there.items()))}.",
-            )
-        return own, False
-    seen = bundle.manifest.seen
-    if not (seen.train or seen.val or seen.calibration or seen.test):
-        raise DatasetError(
-            f"Neither the data set nor the bundle says which cases are '{split}'.",
-            path=path,
-            remedy="Use --split all.",
-        )
-    return opened.entries, True
-
-
-def _nothing(
-    refused: Sequence[Refusal],
-    rejected: Path | None,
-    split: str,
-    path: str | Path,
-    *,
-    stored: bool,
-) -> DiaphaneError:
-    if refused:
-        first = refused[0]
-        return DatasetError(
-            f"No case could be used; the first of {len(refused)}: {first.problem}",
-            path=path,
-            remedy=f"All are listed in {rejected}." if rejected else first.remedy or None,
-        )
-    assert stored
-    return DatasetError(
-        f"The data set has no splits, and the bundle knows none of its cases as '{split}'.",
-        path=path,
-        remedy="Use --split all.",
     )
 
 

@@ -12,11 +12,11 @@ import numpy as np
 from diaphane.acquire import Dataset, Entry, open_dataset
 from diaphane.acquire.masks import MaskReader
 from diaphane.acquire.reading import is_readable_name
-from diaphane.batch.evaluating import SPLITS, EvaluationSummary, require_free
 from diaphane.batch.matching import assign
 from diaphane.batch.outside_table import read_outside_table
 from diaphane.batch.scoring import ScoredClasses, ScoredMasks, write_scored
 from diaphane.batch.tables import Refusal, write_refusals
+from diaphane.batch.taking import SPLITS, EvaluationSummary, require_free
 from diaphane.batch.truth import positive_class
 from diaphane.core.errors import DatasetError, EmptyInput, InputError, UsageError
 from diaphane.core.evaluation import Evaluation

@@ -12,7 +12,7 @@ from diaphane.bundle.segmentation import (
     read_manifest,
 )
 from diaphane.bundle.segmented import keep_components, quality_features
-from diaphane.bundle.segmenter import Segmenter
+from diaphane.bundle.segmenter import Segmentation, Segmenter
 from diaphane.bundle.store import (
     AnyBundle,
     Installed,
@@ -43,6 +43,7 @@ __all__ = [
     "PreparedCase",
     "QualityModel",
     "Seen",
+    "Segmentation",
     "SegmentationManifest",
     "Segmenter",
     "Source",

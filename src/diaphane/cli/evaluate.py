@@ -89,9 +89,9 @@ def evaluate(
             )
         if positive is not None or missing != "stop":
             raise UsageError("--positive and --missing are for --predictions.")
-        from diaphane.bundle import load_classifier
+        from diaphane.bundle import load_bundle
 
-        loaded = load_classifier(what[0], threads=threads)
+        loaded = load_bundle(what[0], threads=threads)
         with progress_bar(quiet=quiet, as_json=as_json) as progress:
             done = batch.evaluate(
                 loaded,

@@ -1,0 +1,107 @@
+"""Which cases an evaluation takes, where it may write, and what it leaves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from diaphane.acquire import Dataset, Entry
+from diaphane.batch.tables import Refusal
+from diaphane.bundle import Seen
+from diaphane.core.errors import DatasetError, DiaphaneError, UsageError
+from diaphane.core.evaluation import Evaluation
+
+SPLITS = ("train", "val", "test", "all")
+
+
+@dataclass(frozen=True)
+class EvaluationSummary:
+    """What ``evaluate`` found and wrote. ``seen`` counts cases that training saw."""
+
+    evaluation: Evaluation
+    out: Path
+    seen: int
+    unlike_training: int
+    refused: tuple[Refusal, ...]
+    rejected: Path | None
+    notes: tuple[str, ...] = ()
+
+
+def require_split(split: str) -> None:
+    """Refuse a split that is none."""
+    if split not in SPLITS:
+        raise UsageError(f"There is no split '{split}'.", remedy=f"Use {', '.join(SPLITS)}.")
+
+
+def require_free(folder: Path, dataset: str | Path) -> None:
+    """Refuse to write among a data set's own files, or over the report of a run or a study.
+
+    Raises
+    ------
+    UsageError
+        Naming the folder.
+    """
+    remedy = "Give a folder of its own: --out DIR"
+    if folder.resolve() == Path(dataset).resolve():
+        raise UsageError("This is the data set itself.", path=folder, remedy=remedy)
+    if (folder / "report.html").exists() and not (folder / "metrics.json").exists():
+        raise UsageError("The folder holds another report.", path=folder, remedy=remedy)
+
+
+def take_entries(
+    opened: Dataset, seen: Seen, split: str, path: str | Path
+) -> tuple[Sequence[Entry], bool]:
+    """Entries to read, and whether the bundle's stored split must choose among them.
+
+    ``seen`` is what the bundle's manifest remembers.
+
+    Raises
+    ------
+    DatasetError
+        Nobody says which cases the split has.
+    """
+    if split == "all":
+        return opened.entries, False
+    if opened.has_splits:
+        own = opened.of_split(split)
+        if not own:
+            there = Counter(e.split for e in opened.entries if e.split is not None)
+            raise DatasetError(
+                f"The data set has no split '{split}'.",
+                path=path,
+                remedy=f"It has: {', '.join(f'{k} ({n})' for k, n in sorted(there.items()))}.",
+            )
+        return own, False
+    if not (seen.train or seen.val or seen.calibration or seen.test):
+        raise DatasetError(
+            f"Neither the data set nor the bundle says which cases are '{split}'.",
+            path=path,
+            remedy="Use --split all.",
+        )
+    return opened.entries, True
+
+
+def nothing_used(
+    refused: Sequence[Refusal],
+    rejected: Path | None,
+    split: str,
+    path: str | Path,
+    *,
+    stored: bool,
+) -> DiaphaneError:
+    """The error of an evaluation without a single case."""
+    if refused:
+        first = refused[0]
+        return DatasetError(
+            f"No case could be used; the first of {len(refused)}: {first.problem}",
+            path=path,
+            remedy=f"All are listed in {rejected}." if rejected else first.remedy or None,
+        )
+    assert stored
+    return DatasetError(
+        f"The data set has no splits, and the bundle knows none of its cases as '{split}'.",
+        path=path,
+        remedy="Use --split all.",
+    )
