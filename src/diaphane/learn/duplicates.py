@@ -28,7 +28,8 @@ _ALIKE = 0.9
 """Least correlation of two thumbnails, less the mean one, for a closer look."""
 _SAME = 0.7
 """Least correlation of fine structure of near-duplicates; more where few places are compared."""
-_AXES = 32
+_REST = 0.15
+"""Share of the spread of thumbnails that the first comparison leaves out."""
 _BLOCK = 2048
 _CLOSER = 4000
 """Most pairs for a closer look; the most alike ones."""
@@ -120,8 +121,10 @@ def near_twins(
     for number, (_, a, b) in enumerate(pairs):
         progress("near_duplicates", (number + 1) / len(pairs))
         one, other = close[a], close[b]
-        alike, places = (0.0, 0) if one is None or other is None else _fine_correlation(one, other)
-        if places and alike >= min(0.98, _SAME + 2.0 / np.sqrt(places)):
+        alike, compared = (
+            (0.0, 0) if one is None or other is None else _fine_correlation(one, other)
+        )
+        if compared and alike >= min(0.98, _SAME + 2.0 / float(np.sqrt(compared))):
             found.append(_twin(single[a], single[b], round(alike, 4)))
     return tuple(sorted(found, key=lambda twin: (-twin.alike, twin.one, twin.other)))
 
@@ -142,18 +145,18 @@ def likely_pairs(
     plain |= norm < 1e-3
     rows /= np.where(plain, 1.0, norm)[:, None]
     rows[plain] = 0.0
-    # The distance in a projection is at most the distance: no pair is lost.
-    _, axes = np.linalg.eigh(rows.T @ rows)
-    small = rows @ axes[:, -min(_AXES, axes.shape[1]) :]
-    half = (small**2).sum(axis=1, keepdims=True) / 2
-    left = np.hstack([small, -half, -np.ones_like(half)]).astype(np.float32)
-    right = np.hstack([small, np.ones_like(half), half]).astype(np.float32)
+    # By Cauchy and Schwarz the rest adds at most the product of its norms: no pair is lost.
+    energy, axes = np.linalg.eigh(rows.T @ rows)
+    left_out = np.cumsum(energy) < _REST * max(float(energy.sum()), 1e-12)
+    small = rows @ axes[:, int(left_out.sum()) :]
+    rest = np.sqrt(np.maximum((rows**2).sum(axis=1) - (small**2).sum(axis=1), 0.0))
+    short = np.hstack([small, rest[:, None]]).astype(np.float32)
     found: list[tuple[float, int, int]] = []
     for begin in range(0, count, _BLOCK):
         progress("near_duplicates", begin / count)
         for other in range(begin, count, _BLOCK):
-            near = left[begin : begin + _BLOCK] @ right[other : other + _BLOCK].T
-            a, b = np.nonzero(near > _ALIKE - 1.0)
+            bound = short[begin : begin + _BLOCK] @ short[other : other + _BLOCK].T
+            a, b = np.nonzero(bound > _ALIKE)
             later = a + begin < b + other
             a, b = a[later] + begin, b[later] + other
             usable = ~(plain[a] | plain[b])

@@ -65,6 +65,9 @@ def fingerprint(
     samples = int(np.clip(_SAMPLES // max(1, len(entries)), 16, 4000))
     measured = _drawn(entries, _THICKNESSES) if segmenting else frozenset()
 
+    def some(numbers: range) -> list[Seen | Refused]:
+        return [one(number) for number in numbers]
+
     def one(number: int) -> Seen | Refused:
         entry = entries[number]
         try:
@@ -76,7 +79,12 @@ def fingerprint(
     refused: list[Refused] = []
     unreadable: list[tuple[str, str]] = []
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        for number, result in enumerate(pool.map(one, range(len(entries)))):
+        size = 1 if len(entries) < 2000 else 50  # of small images the handing over costs most
+        parts = [
+            range(begin, min(begin + size, len(entries))) for begin in range(0, len(entries), size)
+        ]
+        results = (result for part in pool.map(some, parts) for result in part)
+        for number, result in enumerate(results):
             progress("fingerprint", (number + 1) / len(entries))
             if isinstance(result, Refused):
                 refused.append(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,10 +80,11 @@ def look(case: Case, *, samples: int, thickness: bool) -> Seen:
         Whether to measure how thick each label of the mask is, which takes time.
     """
     volume = case.volume
-    flat = _channels(case)
-    channels = sum(v.channels for v in case.volumes.values())
-    coloured = len(case.volumes) > 1 or bool((flat != flat[:1]).any())
-    low, high = float(flat.min()), float(flat.max())
+    every = [v.voxels if v.voxels.ndim == 4 else v.voxels[None] for v in case.volumes.values()]
+    every = [flat for flat in every if flat.shape[1:] == volume.shape]
+    flat = every[0]
+    coloured = len(case.volumes) > 1 or bool(len(flat) > 1 and (flat != flat[:1]).any())
+    low, high = min(float(f.min()) for f in every), max(float(f.max()) for f in every)
     outlined = volume.unit != "HU" and low == 0.0 and _is_outlined(flat)
     marked = None
     if case.mask is not None:
@@ -90,21 +92,22 @@ def look(case: Case, *, samples: int, thickness: bool) -> Seen:
     elif outlined:
         marked = np.asarray(np.any(flat > 0, axis=0), dtype=np.bool_)
     some = marked is not None and bool(marked.any())
-    values = _sampled(flat, None, samples)
-    inside = values[:, values[0] > low] if marked is None or not some else (
-        _sampled(flat, marked, samples)
-    )  # fmt: skip
-    sample = values if flat.dtype.kind == "f" else None
+    values = np.concatenate([_sampled(f, None, samples) for f in every])
+    if some:
+        inside = np.concatenate([_sampled(f, marked, samples) for f in every])
+    else:
+        inside = values[:, values[0] > low]
+    fractions = any(f.dtype.kind == "f" for f in every)
     return Seen(
         shape=volume.shape,
-        channels=channels,
+        channels=sum(v.channels for v in case.volumes.values()),
         coloured=coloured,
         spacing=volume.geometry.spacing,
         modality=volume.modality,
         unit=volume.unit,
         low=low,
         high=high,
-        whole=sample is None or bool((sample == np.round(sample)).all()),
+        whole=not fractions or bool((values == np.round(values)).all()),
         masked=case.mask is not None and some,
         outlined=outlined,
         mask_box=_box(marked) if marked is not None and some else None,
@@ -131,20 +134,18 @@ def block_means(voxels: Array, shape: tuple[int, int, int]) -> Floats:
     """``(c, z, y, x)`` as means of equal blocks, ``(c, *shape)``; short axes are repeated."""
     small = voxels
     for axis, wanted in ((3, shape[2]), (2, shape[1]), (1, shape[0])):
-        length = small.shape[axis]
-        if length == wanted:
-            continue
-        edges = np.arange(wanted) * length // wanted
-        sums = np.add.reduceat(small, edges, axis=axis, dtype=np.float32)
-        counts = np.maximum(np.diff(np.append(edges, length)), 1).astype(np.float32)
-        small = sums / counts.reshape([-1 if i == axis else 1 for i in range(4)])
+        if small.shape[axis] != wanted:
+            edges, counts = _edges(small.shape[axis], wanted)
+            small = np.add.reduceat(small, edges, axis=axis, dtype=np.float32)
+            small /= counts.reshape((-1,) + (1,) * (3 - axis))
     return np.asarray(small, dtype=np.float32)
 
 
-def _channels(case: Case) -> Array:
-    """First volume as ``(c, z, y, x)``; several volumes are looked at through the first."""
-    voxels = case.volume.voxels
-    return voxels if voxels.ndim == 4 else voxels[None]
+@functools.lru_cache(maxsize=256)
+def _edges(length: int, wanted: int) -> tuple[NDArray[np.int64], Floats]:
+    """First index and size of each of ``wanted`` blocks of ``length`` places."""
+    edges = np.arange(wanted, dtype=np.int64) * length // wanted
+    return edges, np.maximum(np.diff(np.append(edges, length)), 1).astype(np.float32)
 
 
 def _is_outlined(flat: Array) -> bool:
