@@ -28,6 +28,7 @@ from diaphane.evaluate import (
     summarise_segmentation,
 )
 from diaphane.report import write_evaluation
+from diaphane.report.run_facts import SegmentedExample
 
 FILES = ("metrics.json", "predictions.csv", "report.html")
 CLASS_METRICS = (
@@ -322,6 +323,17 @@ class ScoredMasks:
         return [*row, *case.cells]
 
 
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What the report of masks shows beside the figures; see ``report.write_evaluation``."""
+
+    labels: Mapping[str, int]
+    examples: Sequence[SegmentedExample]
+    quality: Mapping[str, Sequence[tuple[float, float]]]
+    volumes: Mapping[str, Sequence[tuple[float, float]]]
+    unit: str
+
+
 def write_scored(
     folder: Path,
     evaluation: Evaluation,
@@ -330,6 +342,7 @@ def write_scored(
     *,
     worst: Sequence[Mapping[str, Any]] = (),
     bundle: BundleRef | None = None,
+    drawn: Drawn | None = None,
 ) -> None:
     """Write ``metrics.json``, ``predictions.csv`` and ``report.html``: all of them or none.
 
@@ -341,7 +354,8 @@ def write_scored(
     text = json.dumps(evaluation.to_dict(), ensure_ascii=False, indent=2, allow_nan=False)
     with together(folder, FILES) as at:
         write_table(at["predictions.csv"], header, rows)
-        write_evaluation(evaluation, at["report.html"], bundle=bundle, worst=worst)
+        shown = vars(drawn) if drawn is not None else {}
+        write_evaluation(evaluation, at["report.html"], bundle=bundle, worst=worst, **shown)
         write_text(at["metrics.json"], text + "\n")
 
 

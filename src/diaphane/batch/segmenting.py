@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from diaphane.acquire import Dataset, open_dataset
 from diaphane.batch.outlining import AS_SHIPPED, Outlining, outlines
-from diaphane.batch.scoring import ScoredMask, ScoredMasks, write_scored
+from diaphane.batch.scoring import Drawn, ScoredMask, ScoredMasks, write_scored
 from diaphane.batch.tables import Refusal, write_refusals
 from diaphane.batch.taking import EvaluationSummary, nothing_used, require_free, take_entries
 from diaphane.bundle import Segmentation, SegmentationManifest, Segmenter
@@ -161,6 +161,11 @@ def evaluate_segmenter(
     write_scored(
         folder, evaluation, scored.header(), scored.rows(),
         worst=scored.worst(include_seen=asked.include_seen), bundle=segmenter.ref(),
+        drawn=Drawn(
+            {name: value for value, name in names.items()},
+            gathered.examples, gathered.quality, gathered.volumes,
+            "mm3" if evaluation.settings["unit"] == "mm" else "px",
+        ),
     )  # fmt: skip
     rejected = write_refusals(folder, refused)
     seen_cases = sum(case.seen for case in scored.cases)
