@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from diaphane.learn.augment import (
     Augmentation,
     Sample,
     Shade,
     Turn,
+    augment_batch,
     draw_shade,
     draw_turn,
+    mix,
     shade,
     turn,
 )
@@ -105,3 +108,85 @@ def test_the_sample_given_is_never_changed():
     )
     turn(image, mask, Turn(angle=1.0), outlined=True)
     assert (image == before).all()
+
+
+EVERYTHING = Augmentation(
+    rotation=20, scale=0.2, stretch=0.1, shift=0.1, flip_y=True, elastic=0.05, blur=0.5, tint=0.1,
+    erase=0.5, gamma=0.2, noise=0.03, thinning=0.5,
+)  # fmt: skip
+
+
+def cases(count: int = 6) -> list[Sample]:
+    random = np.random.default_rng(5)
+    made = []
+    for i in range(count):
+        slices = (1, 5)[i % 2]
+        image = random.random((slices, 3, 20, 20), np.float32)
+        made.append(Sample(image, np.ones((slices, 20, 20), np.float32), np.full(1, i, np.float32)))
+    return made
+
+
+@pytest.mark.parametrize("outlined", [False, True])
+def test_a_case_is_changed_alike_in_any_company(outlined):
+    samples = cases()
+    generators = [np.random.default_rng([1, i]) for i in range(len(samples))]
+    together = augment_batch(samples, EVERYTHING, generators, outlined=outlined)
+    for i, sample in enumerate(samples):
+        alone = augment_batch(
+            [sample], EVERYTHING, [np.random.default_rng([1, i])], outlined=outlined
+        )[0]
+        assert np.array_equal(alone.image, together[i].image)
+        assert np.array_equal(alone.mask, together[i].mask)
+        assert together[i].concepts == i
+        assert not np.array_equal(sample.image, together[i].image)
+
+
+def test_a_batch_is_changed_as_its_cases_are():
+    how = EVERYTHING
+    sample = cases(2)[1]
+    (batched,) = augment_batch([sample], how, [np.random.default_rng(8)], outlined=False)
+    random = np.random.default_rng(8)
+    image, mask = turn(
+        sample.image, sample.mask, draw_turn(how, len(sample.mask), random), outlined=False
+    )
+    single = shade(Sample(image, mask, sample.concepts), draw_shade(how, random, 3), outlined=False)
+    assert np.array_equal(batched.image, single.image)
+
+
+def test_an_elastic_bend_moves_no_pixel_further_than_it_may():
+    axis = np.linspace(0, 1, 40, dtype=np.float32)
+    image = np.stack(np.meshgrid(axis, axis))[None]
+    mask = np.ones((1, 40, 40), np.float32)
+    shown, _ = turn(image, mask, Turn(bend=0.05, bend_seed=3), outlined=False)
+    moved = np.abs(shown - image)
+    assert 0.01 < moved.max() < 0.08  # bicubic interpolation may overshoot a little
+
+
+def test_a_box_is_painted_and_nothing_else():
+    sample = cases(1)[0]
+    done = shade(sample, Shade(box=(0.25, 0.5, 0.25, 0.25)), outlined=False)
+    painted = np.zeros((20, 20), bool)
+    painted[5:10, 10:15] = True
+    assert np.allclose(done.image[..., painted], sample.image.mean(), atol=1e-5)
+    assert np.allclose(done.image[..., ~painted], sample.image[..., ~painted])
+
+
+def test_tint_multiplies_channels_and_blur_keeps_the_mean():
+    sample = cases(1)[0]
+    tinted = shade(sample, Shade(tint=(1.0, 0.5, 2.0)), outlined=False)
+    assert np.allclose(tinted.image[:, 1], sample.image[:, 1] * 0.5)
+    blurred = shade(sample, Shade(blurred=True), outlined=False).image
+    assert blurred.std() < sample.image.std()
+    assert blurred.mean() == pytest.approx(sample.image.mean(), abs=0.01)
+
+
+def test_mixup_blends_images_and_targets_alike():
+    image = torch.arange(4.0).reshape(4, 1)
+    target = torch.tensor([[0.0], [1.0], [2.0], [3.0]])
+    blended, aim = mix(image, target, 0.4, np.random.default_rng(0))
+    assert torch.equal(blended, aim)
+    assert not torch.equal(blended, image)
+    assert bool((blended - image).abs().max() <= 1.5)  # the case itself keeps at least half
+    assert mix(image, target, 0.0, np.random.default_rng(0))[0] is image
+    target[1] = float("nan")
+    assert bool(mix(image, target, 0.4, np.random.default_rng(0))[1][1].isnan())

@@ -1,21 +1,34 @@
-"""Random changes of a prepared case, in training only.
+"""Random changes of prepared cases, in training only.
 
-Three layers: pure functions (:func:`turn`, :func:`shade`) change a case by stated numbers;
+Three layers: pure functions change cases by stated numbers (:mod:`diaphane.learn.changes`);
 :class:`Turn` and :class:`Shade` hold such numbers; :func:`draw_turn` and :func:`draw_shade` make
 them from a random generator. What was drawn can so be seen and applied again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from torch.nn import functional
 
-Floats = NDArray[np.float32]
+from diaphane.learn.changes import Sample, Shade, Turn, resampled, shade, shaded, turn
+
+__all__ = [
+    "Augmentation",
+    "Sample",
+    "Shade",
+    "Turn",
+    "augment_batch",
+    "draw_shade",
+    "draw_turn",
+    "mix",
+    "shade",
+    "turn",
+]
 
 
 class Augmentation(BaseModel):
@@ -38,6 +51,16 @@ class Augmentation(BaseModel):
     contrast: float = Field(default=0.1, ge=0, lt=1, description="Largest change of contrast.")
     gamma: float = Field(default=0.0, ge=0, lt=1, description="Largest gamma, as a log.")
     noise: float = Field(default=0.02, ge=0, description="Largest standard deviation of noise.")
+    elastic: float = Field(
+        default=0.0, ge=0, lt=0.3, description="Largest bend, share of width; smooth."
+    )
+    blur: float = Field(default=0.0, ge=0, le=1, description="How often a slight blur is put on.")
+    tint: float = Field(
+        default=0.0, ge=0, lt=1, description="Largest change of each channel against the others."
+    )
+    erase: float = Field(
+        default=0.0, ge=0, le=1, description="How often a box is painted over with the mean."
+    )
     versions: int = Field(
         default=0,
         ge=0,
@@ -47,57 +70,6 @@ class Augmentation(BaseModel):
     plain: float = Field(
         default=0.3, ge=0, le=1, description="How often the case itself is shown, given versions."
     )
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """One prepared case.
-
-    Attributes
-    ----------
-    image: ``(T, C, H, W)`` float32.
-    mask: ``(T, H, W)`` float32, 0 to 1.
-    concepts: ``(J,)`` float32, NaN where not given.
-    """
-
-    image: Floats
-    mask: Floats
-    concepts: Floats
-
-
-@dataclass(frozen=True)
-class Turn:
-    """The numbers of one change of geometry; the defaults change nothing.
-
-    ``angle`` in radians, ``scale`` above 1 enlarges, ``stretch`` is the ratio of the axes, ``shift``
-    ``(y, x)`` a share of the size; every ``step``-th slice from ``start`` is kept.
-    """
-
-    angle: float = 0.0
-    scale: float = 1.0
-    stretch: float = 1.0
-    shift: tuple[float, float] = (0.0, 0.0)
-    step: int = 1
-    start: int = 0
-
-
-@dataclass(frozen=True)
-class Shade:
-    """The numbers of one cheap change: mirroring and intensity.
-
-    Intensity becomes ``(f ** gamma - mean) * contrast + mean + brightness`` and gets noise of
-    standard deviation ``noise`` from ``noise_seed``.
-    """
-
-    flip_x: bool = False
-    flip_y: bool = False
-    flip_z: bool = False
-    transpose: bool = False
-    contrast: float = 1.0
-    brightness: float = 0.0
-    gamma: float = 1.0
-    noise: float = 0.0
-    noise_seed: int = 0
 
 
 def draw_turn(how: Augmentation, slices: int, random: np.random.Generator) -> Turn:
@@ -113,14 +85,26 @@ def draw_turn(how: Augmentation, slices: int, random: np.random.Generator) -> Tu
         shift=(float(how.shift * down), float(how.shift * right)),
         step=step,
         start=int(random.integers(0, step)),
+        # Nothing is drawn for what is off, so that older plans still draw what they drew.
+        bend=how.elastic,
+        bend_seed=int(random.integers(0, 2**31)) if how.elastic else 0,
     )
 
 
-def draw_shade(how: Augmentation, random: np.random.Generator) -> Shade:
+def draw_shade(how: Augmentation, random: np.random.Generator, channels: int = 1) -> Shade:
     """Draw a cheap change; the same generator state gives the same one."""
     x, y, z, t = random.random(4) < 0.5
     contrast, brightness, gamma = random.uniform(-1.0, 1.0, 3)
     noise = float(random.random()) * how.noise
+    noise_seed = int(random.integers(0, 2**31))
+    box = None
+    if how.erase and random.random() < how.erase:
+        height, width = (float(v) for v in random.uniform(0.15, 0.45, 2))
+        top, left = (float(v) for v in random.random(2))
+        box = top * (1.0 - height), left * (1.0 - width), height, width
+    tint: tuple[float, ...] = ()
+    if how.tint and channels > 1:
+        tint = tuple(float(v) for v in 1.0 + how.tint * random.uniform(-1.0, 1.0, channels))
     return Shade(
         flip_x=bool(x) and how.flip_x,
         flip_y=bool(y) and how.flip_y,
@@ -130,94 +114,72 @@ def draw_shade(how: Augmentation, random: np.random.Generator) -> Shade:
         brightness=float(how.brightness * brightness),
         gamma=float(np.exp(how.gamma * gamma)),
         noise=noise,
-        noise_seed=int(random.integers(0, 2**31)),
+        noise_seed=noise_seed,
+        blurred=bool(how.blur) and bool(random.random() < how.blur),
+        tint=tint,
+        box=box,
     )
 
 
-def turn(
-    image: Floats,
-    mask: Floats,
-    change: Turn,
+def augment_batch(
+    samples: Sequence[Sample],
+    how: Augmentation,
+    generators: Sequence[np.random.Generator],
     *,
     outlined: bool,
-    centre: tuple[float, float] | None = None,
-) -> tuple[Floats, Floats]:
-    """Turn, scale, stretch and shift all slices in their plane alike (bilinear), and thin them.
+) -> list[Sample]:
+    """Change cases, each by its own generator, in as few passes as there are shapes.
+
+    A case comes out the same whatever its company: no step mixes cases, and each one's numbers are
+    drawn first. A case that a change moves out of the frame stays where it was.
+    """
+    turns, shades, places = [], [], defaultdict[tuple[int, ...], list[int]](list)
+    for number, (sample, random) in enumerate(zip(samples, generators, strict=True)):
+        turns.append(draw_turn(how, len(sample.mask), random))
+        shades.append(draw_shade(how, random, sample.image.shape[1]))
+        kept = len(range(turns[-1].start, len(sample.mask), turns[-1].step))
+        places[kept, *sample.image.shape[1:]].append(number)
+    done: dict[int, Sample] = {}
+    for group in places.values():
+        images = np.stack([samples[i].image[turns[i].start :: turns[i].step] for i in group])
+        masks = np.stack([samples[i].mask[turns[i].start :: turns[i].step] for i in group])
+        if any(turns[i].moves for i in group):
+            changes = [turns[i] for i in group]
+            moved = resampled(images, masks, changes, outlined=outlined)
+            left = [bool((mask > 0.5).any()) for mask in moved[1]]
+            images = moved[0] if all(left) else np.where(_like(left, 5), moved[0], images)
+            masks = moved[1] if all(left) else np.where(_like(left, 4), moved[1], masks)
+        images, masks = shaded(images, masks, [shades[i] for i in group], outlined=outlined)
+        for i, image, mask in zip(group, images, masks, strict=True):
+            done[i] = Sample(image, mask, samples[i].concepts)
+    return [done[i] for i in range(len(samples))]
+
+
+def _like(flags: Sequence[bool], dimensions: int) -> NDArray[np.bool_]:
+    """One flag per case, to be broadcast."""
+    return np.array(flags).reshape(-1, *[1] * (dimensions - 1))
+
+
+def mix(
+    image: torch.Tensor, target: torch.Tensor, alpha: float, random: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mixup (Zhang et al. 2018): each case blended with another of the batch, target likewise.
 
     Parameters
     ----------
-    image, mask:
-        ``(T, C, H, W)`` and ``(T, H, W)``; not modified.
-    outlined:
-        The image is 0 outside its mask. Then it is interpolated over the pixels of the mask alone
-        (normalised convolution, Knutsson and Westin 1993), so that its rim does not darken.
-    centre:
-        Fixed point ``(y, x)`` in pixels; the middle of the frame if ``None``.
+    image, target:
+        ``(N, ...)``, and ``(N, K)`` float; a target of NaN stays NaN where either is.
+    alpha:
+        Both parameters of the beta distribution that the share is drawn from; 0 changes nothing.
+    random:
+        Generator of this step.
     """
-    image, mask = image[change.start :: change.step], mask[change.start :: change.step]
-    if change == Turn(step=change.step, start=change.start):
-        return image, mask
-    height, width = mask.shape[-2:]
-    # Output to input, in pixels (x, y): divide by the scale, turn back.
-    shrink = np.diag([change.stretch / change.scale, 1.0 / (change.stretch * change.scale)])
-    cosine, sine = np.cos(change.angle), np.sin(change.angle)
-    matrix = np.array([[cosine, -sine], [sine, cosine]]) @ shrink
-    middle = np.array([(width - 1) / 2.0, (height - 1) / 2.0])
-    fixed = middle if centre is None else np.array([centre[1], centre[0]])
-    moved = fixed - middle - matrix @ (fixed - middle)
-    moved -= np.array([change.shift[1] * width, change.shift[0] * height])
-    half = np.array([width / 2.0, height / 2.0])
-    theta = np.concatenate([matrix * half[None, :] / half[:, None], (moved / half)[:, None]], 1)
-    slices = len(mask)
-    grid = functional.affine_grid(
-        torch.tensor(theta, dtype=torch.float32).expand(slices, 2, 3),
-        [slices, 1, height, width],
-        align_corners=False,
-    )
-    pixels = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))
-    inside = torch.from_numpy(np.ascontiguousarray(mask, dtype=np.float32)).unsqueeze(1)
-    if outlined:
-        both = torch.cat([pixels * inside, inside], dim=1)
-        seen = functional.grid_sample(both, grid, align_corners=False)
-        weight = seen[:, -1:]
-        keep = (weight > 0.5).to(seen)
-        shown = seen[:, :-1] / weight.clamp_min(0.5) * keep
-        return np.asarray(shown.numpy()), np.asarray(keep[:, 0].numpy())
-    shown = functional.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
-    weight = functional.grid_sample(inside, grid, padding_mode="border", align_corners=False)
-    return np.asarray(shown.numpy()), np.asarray(weight[:, 0].numpy())
-
-
-def shade(sample: Sample, change: Shade, *, outlined: bool) -> Sample:
-    """Mirror a case and change its intensity; concepts stay, since none of this changes a shape.
-
-    Intensity is changed inside the mask only when the image is ``outlined`` (0 outside).
-    """
-    image, mask = sample.image, sample.mask
-    if change.flip_z:
-        image, mask = image[::-1], mask[::-1]
-    if change.flip_x:
-        image, mask = image[..., ::-1], mask[..., ::-1]
-    if change.flip_y:
-        image, mask = image[..., ::-1, :], mask[..., ::-1, :]
-    if change.transpose and image.shape[-1] == image.shape[-2]:
-        image, mask = image.swapaxes(-1, -2), mask.swapaxes(-1, -2)
-    changed = image
-    if change.gamma != 1.0:
-        changed = np.sign(changed) * np.abs(changed) ** np.float32(change.gamma)
-    if change.contrast != 1.0 or change.brightness:
-        weight = mask[:, None]
-        mass = max(float(weight.sum()) * image.shape[1], 1.0)
-        mean = np.float32((changed * weight).sum() / mass)
-        changed = (changed - mean) * np.float32(change.contrast) + mean
-        changed = changed + np.float32(change.brightness)
-    if change.noise:
-        noise = np.random.default_rng(change.noise_seed).standard_normal(image.shape, np.float32)
-        changed = changed + noise * np.float32(change.noise)
-    if outlined:
-        if image.min() >= 0.0 and image.max() <= 1.0:
-            changed = np.clip(changed, 1.0 / 255.0, 1.0)  # 0 means outside
-        changed = changed * (mask[:, None] > 0.5)
-    return Sample(
-        np.ascontiguousarray(changed, dtype=np.float32), np.ascontiguousarray(mask), sample.concepts
+    if alpha == 0.0 or len(image) < 2:
+        return image, target
+    share = float(random.beta(alpha, alpha))
+    share = max(share, 1.0 - share)
+    partner = torch.from_numpy(random.permutation(len(image))).to(image.device)
+    return (
+        image * share + image[partner] * (1.0 - share),
+        target * share + target[partner] * (1.0 - share),
     )
