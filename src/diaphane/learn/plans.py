@@ -34,7 +34,14 @@ class NetworkPlan(_Part):
 
     widths: tuple[int, ...] = (16, 32, 48)
     strides: tuple[int, ...] = (1, 2, 2)
+    encoder: Literal["2d", "3d"] = "2d"
+    depths: tuple[int, ...] = ()
+    depth_strides: tuple[int, ...] = ()
+    stem: int = Field(default=0, ge=0)
     norm: Literal["group", "batch", "none"] = "group"
+    activation: Literal["silu", "relu"] = "silu"
+    drop_path: float = Field(default=0.0, ge=0, lt=1)
+    places: Literal["even", "learned"] = "even"
     rnn: Literal["gru", "lstm", "none"] = "gru"
     hidden: int = Field(default=24, ge=1)
     sequence: Literal["slices", "rows"] = "slices"
@@ -168,6 +175,7 @@ class Plan(_Part):
     batch: int = Field(default=32, ge=1)
     imbalance: Literal["weights", "none"] = "none"
     smoothing: float = Field(default=0.02, ge=0, lt=0.5)
+    mixup: float = Field(default=0.0, ge=0, description="Of the beta distribution; 0 is none.")
     augmentation: Augmentation = Augmentation()
     stopping: StoppingPlan = StoppingPlan()
     split: SplitPlan = SplitPlan()
