@@ -184,6 +184,7 @@ class SegmentNet(nn.Module):
         x = image
         if self.flat:
             x = image.transpose(1, 2).reshape(cases * depth, channels, height, width)
+            x = x.contiguous(memory_format=torch.channels_last)
         features = [self.stem(x)]
         for unit in self.encoder:
             features.append(unit(features[-1]))

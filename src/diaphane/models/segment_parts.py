@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
+from torch.nn import functional
 
 Steps = tuple[int, int, int]
+EPS = 1e-5
 
 
 def convolution(
@@ -26,11 +30,53 @@ def upsampling(flat: bool, channels_in: int, channels_out: int, stride: Steps) -
     return nn.ConvTranspose3d(channels_in, channels_out, stride, stride)
 
 
-def _normalisation(flat: bool, channels: int) -> nn.Module:
-    """Instance normalisation: nothing depends on the other cases of a batch."""
-    return nn.InstanceNorm2d(channels, affine=True) if flat else nn.InstanceNorm3d(
-        channels, affine=True
-    )  # fmt: skip
+class _Normalise(torch.autograd.Function):
+    """Instance normalisation of ``(N, S, C)`` over S, its sums as matrix products.
+
+    With channels last these are plain passes over memory; torch's own kernel copies to another
+    layout and back, and takes several times as long.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
+    ) -> torch.Tensor:
+        ones = x.new_ones(1, 1, x.shape[1]).expand(x.shape[0], 1, -1) / x.shape[1]
+        mean = ones @ x
+        centred = x - mean
+        scale = torch.rsqrt(ones @ (centred * centred) + EPS)
+        ctx.save_for_backward(centred, scale, weight)
+        return torch.addcmul(bias, centred, scale * weight)
+
+    @staticmethod
+    def backward(ctx: Any, *given: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        centred, scale, weight = ctx.saved_tensors
+        grad = given[0]
+        ones = grad.new_ones(1, 1, grad.shape[1]).expand(grad.shape[0], 1, -1)
+        total = ones @ grad
+        along = (ones @ (grad * centred)) * scale
+        size = grad.shape[1]
+        lead = scale * weight
+        back = (grad - total / size).addcmul_(centred, -along * scale / size).mul_(lead)
+        return back, along.sum((0, 1)), total.sum((0, 1))
+
+
+class InstanceNorm(nn.Module):
+    """Instance normalisation with a scale and a shift (Ulyanov et al. 2016)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(N, C, ...)`` to the same."""
+        if not (self.training and torch.is_grad_enabled()):
+            return functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=EPS)
+        last = x.movedim(1, -1)
+        flat = last.reshape(x.shape[0], -1, x.shape[1])
+        done: torch.Tensor = _Normalise.apply(flat.float(), self.weight, self.bias)
+        return done.to(x.dtype).reshape(last.shape).movedim(-1, 1)
 
 
 class Unit(nn.Module):
@@ -49,12 +95,12 @@ class Unit(nn.Module):
         super().__init__()
         one: Steps = (1, 1, 1)
         self.first = convolution(flat, channels_in, channels_out, kernel, stride, bias=False)
-        self.first_norm = _normalisation(flat, channels_out)
+        self.first_norm = InstanceNorm(channels_out)
         self.act = nn.LeakyReLU(0.01)
         self.residual = residual
         if residual:
             self.second = convolution(flat, channels_out, channels_out, kernel, one, bias=False)
-            self.second_norm = _normalisation(flat, channels_out)
+            self.second_norm = InstanceNorm(channels_out)
             pool: nn.Module = nn.Identity()
             if max(stride) > 1:
                 pool = nn.AvgPool2d(stride[1:]) if flat else nn.AvgPool3d(stride)
