@@ -123,6 +123,11 @@ class Plan(_Part):
     ----------
     task, label_columns, classes, positive:
         What is learned. ``positive`` is per label column; empty for several classes.
+    ordinal:
+        The classes of a multi-class task are grades, in their order: figures then also say by how
+        many grades a case is missed (quadratic-weighted kappa, mean absolute error).
+    group_regex:
+        What in a case's name is its group; see ``acquire.open_dataset``.
     input, recipe:
         What the network sees, by the code that a bundle runs.
     encoder:
@@ -161,6 +166,8 @@ class Plan(_Part):
     label_columns: tuple[str, ...] = Field(min_length=1)
     classes: dict[str, tuple[str, ...]]
     positive: dict[str, str] = Field(default_factory=dict)
+    ordinal: bool = False
+    group_regex: str | None = None
     input: InputSpec
     recipe: dict[str, Any]
     network: NetworkPlan = NetworkPlan()
@@ -197,6 +204,8 @@ class Plan(_Part):
                 raise ValueError(f"positive.{column} must be one of {', '.join(known)}.")
             if self.task != "multiclass" and len(known) != 2:
                 raise ValueError(f"classes.{column} must name two classes for task {self.task}.")
+        if self.ordinal and self.task != "multiclass":
+            raise ValueError("ordinal needs task multiclass.")
         if (self.task == "multilabel") != (len(self.label_columns) > 1):
             raise ValueError("task is multilabel exactly when there are several label_columns.")
         if self.concept_fit.apart and not (self.concept_fit.first and self.concept_fit.freeze):

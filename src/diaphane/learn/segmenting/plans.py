@@ -81,6 +81,8 @@ class SegmentationPlan(_Part):
     ----------
     labels:
         Mask value by label name, background left out.
+    group_regex:
+        What in a case's name is its group; see ``acquire.open_dataset``.
     recipe:
         As in :class:`~diaphane.learn.plans.Plan`; the code that a bundle runs.
     patch:
@@ -104,6 +106,7 @@ class SegmentationPlan(_Part):
     intended_use: str = ""
     task: Literal["segmentation"] = "segmentation"
     labels: dict[str, int] = Field(min_length=1)
+    group_regex: str | None = None
     channels: int = Field(default=1, ge=1)
     recipe: dict[str, Any]
     network: SegmenterPlan
