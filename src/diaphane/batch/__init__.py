@@ -1,5 +1,6 @@
 """Many inputs through a bundle: reading, running, refusing; whole outputs or none."""
 
+from diaphane.batch.calibrating import CalibrationSummary, calibrate
 from diaphane.batch.evaluating import evaluate
 from diaphane.batch.outside import Outside, evaluate_predictions
 from diaphane.batch.predicting import PredictionSummary, predict
@@ -7,10 +8,12 @@ from diaphane.batch.tables import Refusal, columns
 from diaphane.batch.taking import EvaluationSummary
 
 __all__ = [
+    "CalibrationSummary",
     "EvaluationSummary",
     "Outside",
     "PredictionSummary",
     "Refusal",
+    "calibrate",
     "columns",
     "evaluate",
     "evaluate_predictions",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +15,9 @@ from diaphane.batch.matching import assign
 from diaphane.batch.outside_table import read_outside_table
 from diaphane.batch.scoring import ScoredClasses, ScoredMasks, write_scored
 from diaphane.batch.tables import Refusal, write_refusals
-from diaphane.batch.taking import SPLITS, EvaluationSummary, require_free
+from diaphane.batch.taking import EvaluationSummary, require_free, require_split, take_entries
 from diaphane.batch.truth import positive_class
+from diaphane.bundle import Seen
 from diaphane.core.errors import DatasetError, EmptyInput, InputError, UsageError
 from diaphane.core.evaluation import Evaluation
 from diaphane.core.protocols import Progress, silent
@@ -88,8 +88,7 @@ def evaluate_predictions(
         Predictions or truth cannot be used; a case has two predictions; or, under the rule
         "stop", a case has none.
     """
-    if asked.split not in SPLITS:
-        raise UsageError(f"There is no split '{asked.split}'.", remedy=f"Use {', '.join(SPLITS)}.")
+    require_split(asked.split)
     if asked.missing not in MISSING:
         raise UsageError(f"--missing takes {', '.join(MISSING)}, not '{asked.missing}'.")
     folder = Path(out)
@@ -101,7 +100,7 @@ def evaluate_predictions(
             "This is the folder of the predictions.", path=folder, remedy="Give another --out."
         )
     opened = open_dataset(asked.dataset, subgroups=asked.subgroups)
-    chosen = chosen_entries(opened, asked.split, asked.dataset)
+    chosen = tuple(take_entries(opened, Seen(), asked.split, asked.dataset)[0])
     table, masks = find_predictions(asked.predictions)
     work = _Work(asked, opened, chosen, list(opened.notes))
     scored = _score_table(table, work) if table else _score_masks(masks, work, progress)
@@ -122,26 +121,6 @@ def evaluate_predictions(
     rejected = write_refusals(folder, listed)
     return EvaluationSummary(
         evaluation, folder, 0, 0, tuple(listed), rejected, _notes(work, evaluation)
-    )
-
-
-def chosen_entries(opened: Dataset, split: str, path: Path) -> tuple[Entry, ...]:
-    """Entries of a split by the data set's own word.
-
-    Raises
-    ------
-    DatasetError
-        It has no such split; the message says which ones there are.
-    """
-    own = opened.of_split(split)
-    if own:
-        return own
-    there = Counter(e.split for e in opened.entries if e.split is not None)
-    has = ", ".join(f"{name} ({n})" for name, n in sorted(there.items()))
-    raise DatasetError(
-        f"The data set has no split '{split}'.",
-        path=path,
-        remedy=f"It has: {has}." if has else "It has no splits: use --split all.",
     )
 
 

@@ -7,6 +7,7 @@ findings.json and its JSON Schema.
 """
 
 from diaphane.report.analysis import write_analysis
+from diaphane.report.comparison import Comparison, Row, write_comparison
 from diaphane.report.document import findings_document, schema
 from diaphane.report.evaluation import write_evaluation
 from diaphane.report.language import LANGUAGES, Language
@@ -25,6 +26,7 @@ from diaphane.report.training import write_run_report, write_segmentation_run
 
 __all__ = [
     "LANGUAGES",
+    "Comparison",
     "Confusion",
     "Engine",
     "Example",
@@ -32,11 +34,13 @@ __all__ = [
     "Language",
     "Material",
     "Planning",
+    "Row",
     "RunFacts",
     "SegmentedExample",
     "findings_document",
     "schema",
     "write_analysis",
+    "write_comparison",
     "write_encoder_report",
     "write_evaluation",
     "write_run_report",

@@ -1,0 +1,165 @@
+"""A bundle's decisions fitted on a site's cases, and whether that helped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diaphane.acquire import Entry
+from diaphane.batch.recalibrated import Recalibration
+from diaphane.batch.tables import Refusal
+from diaphane.bundle import Bundle, Prediction
+from diaphane.evaluate import (
+    Bootstrap,
+    Classification,
+    Decided,
+    Decisions,
+    Difference,
+    cross_refit,
+    cross_unlike_scores,
+    decide,
+    decision_measure,
+    evaluate_classification,
+    group_numbers,
+    paired,
+    paired_bootstrap,
+    refit,
+    refit_unlike_training,
+)
+
+_FEW = 50
+_MUCH_UNLIKE = 0.2
+_FIGURES = ("auc", "log_loss", "brier", "ece", "calibration_slope")
+
+
+@dataclass(eq=False)
+class SiteCases:
+    """The site's cases that the bundle never saw."""
+
+    entries: list[Entry] = field(default_factory=list)
+    truth: list[Any] = field(default_factory=list)
+    said: list[Prediction] = field(default_factory=list)
+    hashes: list[str] = field(default_factory=list)
+    seen: int = 0
+    refused: list[Refusal] = field(default_factory=list)
+
+
+def fit_site(
+    bundle: Bundle,
+    cases: SiteCases,
+    counts: Mapping[str, int],
+    level: float,
+    *,
+    seed: int,
+    rounds: int,
+) -> tuple[Recalibration, Classification, list[str]]:
+    """Fit on all, measure on groups held out; and the figures of the bundle as it was."""
+    manifest = bundle.manifest
+    task, classes = manifest.task, manifest.classes
+    logit = np.stack([said.logit for said in cases.said]).astype(np.float64)
+    truth = np.array(cases.truth)
+    groups = [entry.group for entry in cases.entries]
+    old = Decisions(manifest.calibration, manifest.prediction_sets, manifest.operating_points)
+    before = decide(old, logit)
+    after = cross_refit(logit, truth, groups, task=task, level=level, seed=seed)
+    final = refit(logit, truth, groups, task=task, level=level, seed=seed)
+    figures, earlier = (
+        evaluate_classification(
+            truth, part.probability, groups, task=task, classes=classes, seed=seed, rounds=rounds
+        )
+        for part in (after, before)
+    )
+    changes = paired_bootstrap(
+        truth, after.probability, before.probability, groups, task=task,
+        metrics=[m for m in _FIGURES if m in figures.metrics],
+        seed=seed, rounds=rounds,
+    )  # fmt: skip
+    bootstrap, numbers = Bootstrap(rounds, seed=seed), group_numbers(groups, len(groups))
+    if task != "multilabel":
+        new, was = (decision_measure(part, truth, classes) for part in (after, before))
+        changes |= paired(new, was, numbers, bootstrap)
+    reference, notes = None, []
+    if bundle.reference is not None:
+        features = np.stack([said.output.features for said in cases.said])
+        concepts = np.stack([said.prepared.concepts for said in cases.said])
+        reference = refit_unlike_training(bundle.reference, features, concepts)
+        flagged = [
+            scores > 1
+            for scores in (
+                cross_unlike_scores(bundle.reference, features, concepts, groups, seed),
+                bundle.reference.scores(features, concepts),
+            )
+        ]
+        changes |= paired(_share_of(flagged[0]), _share_of(flagged[1]), numbers, bootstrap)
+        share = float(flagged[1].mean())
+        if share > _MUCH_UNLIKE:
+            notes.append(
+                f"{share:.0%} of these cases are unlike what the bundle was trained on, and the "
+                "limit is moved to let them pass: check that they are images of the same kind."
+            )
+    if min(counts.values()) < _FEW:
+        notes.append(
+            f"The rarest class has {min(counts.values())} cases: with fewer than {_FEW} the refit "
+            "is uncertain, as the intervals show."
+        )
+    final = _with_measured(final, after, changes)
+    _, verdict = judge_change(changes["log_loss"])
+    made = Recalibration(
+        final, reference, figures, changes, cases.hashes, counts, verdict, seed, rounds
+    )
+    return made, earlier, notes
+
+
+def judge_change(change: Difference) -> tuple[bool | None, str]:
+    """Whether a refit helped, by the interval of the change of a loss; and that in words."""
+    gap = change.difference
+    if gap.value is None or gap.low is None or gap.high is None:
+        return None, "Whether it helps cannot be said: the log loss is undefined."
+    span = f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
+    if gap.high < 0:
+        return True, f"It helps: on groups held out, the log loss changes by {span}."
+    if gap.low > 0:
+        return False, (
+            f"It makes things worse: on groups held out, the log loss changes by {span}. "
+            "Keep the bundle as it was."
+        )
+    return None, (
+        f"It does not clearly help: on groups held out, the log loss changes by {span}. "
+        "The bundle as it was serves these cases as well, as far as this many can tell."
+    )
+
+
+def _share_of(flagged: NDArray[np.bool_]) -> Any:
+    """Measure of the share of cases that are unlike training."""
+    values = flagged.astype(np.float64)
+    return lambda weights: {"unlike_training": weights @ values / weights.sum(axis=1)}
+
+
+def _with_measured(
+    fitted: Decisions, after: Decided, changes: Mapping[str, Difference]
+) -> Decisions:
+    """The decisions with the figures beside them as measured on groups held out."""
+    sets = fitted.sets
+    if sets is not None and after.members is not None:
+        size = float(after.members.sum(axis=1).mean())
+        covered = after_value(changes, "coverage", sets.coverage)
+        sets = replace(sets, coverage=covered, mean_size=size)
+    points = tuple(
+        replace(
+            point,
+            sensitivity=after_value(changes, f"sensitivity:{point.name}", point.sensitivity),
+            specificity=after_value(changes, f"specificity:{point.name}", point.specificity),
+        )
+        for point in fitted.points
+    )
+    return Decisions(fitted.calibration, sets, points)
+
+
+def after_value(changes: Mapping[str, Difference], name: str, otherwise: float) -> float:
+    """A figure after the refit, where it was measured before and after."""
+    change = changes.get(name)
+    return otherwise if change is None or change.model is None else change.model
