@@ -2,14 +2,18 @@
 
 from diaphane.batch.calibrating import CalibrationSummary, calibrate
 from diaphane.batch.evaluating import evaluate
+from diaphane.batch.outlining import Outlining
 from diaphane.batch.outside import Outside, evaluate_predictions
 from diaphane.batch.predicting import PredictionSummary, predict
+from diaphane.batch.predicting_masks import Drawing
 from diaphane.batch.tables import Refusal, columns
 from diaphane.batch.taking import EvaluationSummary
 
 __all__ = [
     "CalibrationSummary",
+    "Drawing",
     "EvaluationSummary",
+    "Outlining",
     "Outside",
     "PredictionSummary",
     "Refusal",

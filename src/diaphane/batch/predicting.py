@@ -7,31 +7,37 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diaphane.acquire import Entry, open_inputs
+from diaphane.batch.predicting_masks import NO_MASKS, Drawing, predict_segmenter
 from diaphane.batch.running import answers
 from diaphane.batch.tables import Refusal, cells, columns, is_table, write_refusals, write_table
-from diaphane.bundle import Bundle, load_classifier
+from diaphane.bundle import AnyBundle, Segmenter, load_bundle
 from diaphane.core.errors import InputError, UsageError
 from diaphane.core.protocols import Progress, silent
 
 
 @dataclass(frozen=True)
 class PredictionSummary:
-    """What ``predict`` did. ``out`` and ``rejected`` are ``None`` where nothing was written."""
+    """What ``predict`` did. ``out`` and ``rejected`` are ``None`` where nothing was written.
+
+    ``kept`` of the ``done`` cases were finished by an earlier run.
+    """
 
     done: int
     refused: tuple[Refusal, ...]
     unlike_training: int
     out: Path | None
     rejected: Path | None
+    kept: int = 0
 
 
 def predict(
-    bundle: Bundle | str | Path,
+    bundle: AnyBundle | str | Path,
     inputs: Sequence[str | Path],
     out: str | Path,
     *,
     contributions: bool = False,
     stack: bool | None = None,
+    drawing: Drawing = NO_MASKS,
     progress: Progress = silent,
 ) -> PredictionSummary:
     """Run a bundle on any number of inputs and write a CSV.
@@ -49,12 +55,15 @@ def predict(
         Add the logit and the parts that it is the sum of.
     stack:
         ``True``: a folder of images is one case; ``False``: every image is one; ``None``: one
-        when the bundle takes sequences.
+        when the bundle takes sequences or volumes.
+    drawing:
+        Where masks of a segmentation bundle go, and how they are made.
 
     Raises
     ------
     UsageError
-        No inputs, or ``out`` is a folder, the list of refused inputs itself, or a file that is
+        No inputs; masks are asked of a bundle that classifies, or contributions of one that
+        segments; or ``out`` is a folder, the list of refused inputs itself, or a file that is
         no earlier table of predictions, such as the data set's own ``labels.csv``.
     OutputError
         The results cannot be written.
@@ -72,17 +81,35 @@ def predict(
             path=target,
             remedy="Only an earlier table of predictions is replaced. Give another name.",
         )
-    bundle = bundle if isinstance(bundle, Bundle) else load_classifier(bundle)
-    manifest = bundle.manifest
+    if isinstance(bundle, str | Path):
+        bundle = load_bundle(bundle)
+    if isinstance(bundle, Segmenter):
+        if contributions:
+            raise UsageError(f"'{bundle.name}' segments, and has no contributions.")
+        sequences = bundle.manifest.patch.size[0] > 1
+    else:
+        if drawing != NO_MASKS:
+            raise UsageError(
+                f"'{bundle.name}' classifies, and makes no masks.",
+                remedy="Leave --masks and what belongs to it away.",
+            )
+        sequences = bundle.manifest.input.kind == "sequence"
     entries: list[Entry] = []
     refused: list[Refusal] = []
     for given in inputs:
         try:
-            opened = open_inputs([given], sequences=manifest.input.kind == "sequence", stack=stack)
+            opened = open_inputs([given], sequences=sequences, stack=stack)
         except InputError as error:
             refused.append(Refusal.of(str(given), error))
         else:
             entries.extend(opened.entries)
+    if isinstance(bundle, Segmenter):
+        found = predict_segmenter(bundle, entries, target, drawing, progress=progress)
+        refused += found.refused
+        rejected = write_refusals(target.parent, refused)
+        written = target if found.rows else None
+        return PredictionSummary(len(found.rows), tuple(refused), 0, written, rejected, found.kept)
+    manifest = bundle.manifest
     rows: list[list[str]] = []
     unlike = 0
     for number, answer in enumerate(answers(bundle, entries), start=1):

@@ -67,7 +67,9 @@ def is_table(path: Path) -> bool:
     """Whether a file is empty or begins like one of these tables."""
     with suppress(OSError), path.open(encoding="utf-8", errors="replace") as stream:
         header = stream.readline(100_000)
-        return not header or "unlike_training" in header.rstrip("\n").split(",")
+        names = header.rstrip("\n").split(",")
+        masks = names[0] == "file" and any(name.startswith("volume:") for name in names)
+        return not header or masks or "unlike_training" in names
     return False
 
 

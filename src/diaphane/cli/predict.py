@@ -41,6 +41,40 @@ def predict(
         bool,
         typer.Option("--contributions", help="Add the logit and the parts that add up to it."),
     ] = False,
+    masks: Annotated[
+        Path | None,
+        typer.Option("--masks", help="Folder for a mask per case.", metavar="DIR"),
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="Of masks: nii.gz, nii, mha, nrrd, png or seg (default: as the input).",
+            metavar="FORMAT",
+        ),
+    ] = None,
+    probabilities: Annotated[
+        bool,
+        typer.Option("--probabilities", help="Write those as well, into DIR-probabilities."),
+    ] = False,
+    uncertainty: Annotated[
+        bool,
+        typer.Option("--uncertainty", help="Write a map of it as well, into DIR-uncertainty."),
+    ] = False,
+    overlap: Annotated[
+        float | None,
+        typer.Option("--overlap", help="Shared part of neighbouring windows, 0 to below 1."),
+    ] = None,
+    mirror: Annotated[
+        bool | None,
+        typer.Option("--mirror/--no-mirror", help="Average over mirrored windows (slower)."),
+    ] = None,
+    memory: Annotated[
+        int, typer.Option("--memory", min=1, help="Bound in MB when segmenting.", metavar="MB")
+    ] = 2048,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep what an interrupted run of this finished.")
+    ] = False,
     layout: Annotated[
         Layout | None,
         typer.Option("--as", help="Read a folder of images as one stack, or one by one."),
@@ -49,15 +83,20 @@ def predict(
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
 ) -> int:
-    """Probabilities for any number of cases, one CSV row each.
+    """Probabilities, or masks and volumes, for any number of cases: one CSV row each.
 
-    Columns: file, probability:CLASS, prediction_set, unlike_training. Inputs that cannot be
-    read are listed with reasons in rejected.csv beside FILE.csv, and the rest is done.
+    Columns: file, probability:CLASS, prediction_set, unlike_training; of a segmentation bundle
+    file, unit, volume:LABEL, predicted_dice:LABEL, mask. Inputs that cannot be used are listed
+    with reasons in rejected.csv beside FILE.csv, and the rest is done.
     """
     from diaphane import batch
-    from diaphane.bundle import load_classifier
+    from diaphane.bundle import load_bundle
 
-    loaded = load_classifier(bundle, threads=threads)
+    loaded = load_bundle(bundle, threads=threads)
+    drawing = batch.Drawing(
+        masks, form, resume,
+        batch.Outlining(overlap, mirror, memory, probabilities, uncertainty),
+    )  # fmt: skip
     with progress_bar(quiet=quiet, as_json=as_json) as progress:
         done = batch.predict(
             loaded,
@@ -65,13 +104,16 @@ def predict(
             out,
             contributions=contributions,
             stack=None if layout is None else layout is Layout.stack,
+            drawing=drawing,
             progress=progress,
         )
     if as_json:
         say_json(
             {
                 "out": None if done.out is None else str(done.out),
+                "masks": None if masks is None else str(masks),
                 "done": done.done,
+                "kept": done.kept,
                 "unlike_training": done.unlike_training,
                 "refused": [vars(refusal) for refusal in done.refused],
                 "rejected": None if done.rejected is None else str(done.rejected),
@@ -84,7 +126,10 @@ def predict(
         )
     elif done.out is not None:
         unlike = f", {done.unlike_training} unlike training" if done.unlike_training else ""
-        say(f"{done.done} cases{unlike}: {done.out}", quiet=quiet)
+        kept = f" ({done.kept} of an earlier run)" if done.kept else ""
+        say(f"{done.done} cases{kept}{unlike}: {done.out}", quiet=quiet)
+        if masks is not None:
+            say(f"Masks: {masks}", quiet=quiet)
     if done.refused:
         for refusal in done.refused[:5]:
             then = f" {refusal.remedy}" if refusal.remedy else ""

@@ -1,14 +1,19 @@
-"""seg.dcm: structures and findings as a DICOM Segmentation beside their study."""
+"""Structures and findings as a DICOM Segmentation beside their study."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from diaphane import __version__
-from diaphane.core.finding import Analysis
+from diaphane.core.case import SourceRef
+from diaphane.core.finding import Analysis, BundleRef
+from diaphane.core.volume import Volume
 from diaphane.report.masks import labels_of
 
 # SNOMED CT: category, type; laterality where the body has two.
@@ -21,7 +26,23 @@ _STRUCTURES: dict[str, tuple[tuple[str, str, str], tuple[str, str, str]]] = {
 _NODULE = (_MORPHOLOGY, ("27925004", "SCT", "Nodule"))
 _MASS = (_MORPHOLOGY, ("4147007", "SCT", "Mass"))
 _LUNGS = {"right": ("3341006", "SCT", "Right lung"), "left": ("44029006", "SCT", "Left lung")}
+_TISSUE = ("85756007", "SCT", "Tissue")
+_PALETTE = ((230, 110, 40), (60, 150, 200), (110, 180, 90), (190, 110, 190), (220, 180, 60))
 _COLOURS = {"right_lung": (90, 160, 200), "left_lung": (90, 190, 170)}
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Who outlined: a name and version for the file, and what it shows in a few words."""
+
+    name: str
+    version: str
+    shows: str
+
+    @classmethod
+    def of(cls, analysis: Analysis) -> _Maker:
+        """The app of an analysis."""
+        return cls(f"diaphane {analysis.app}", analysis.app_version, "structures and findings")
 
 
 def write_segmentation(analysis: Analysis, path: Path) -> bool:
@@ -35,13 +56,75 @@ def write_segmentation(analysis: Analysis, path: Path) -> bool:
     bool
         Whether it was written: ``False`` for an input that is not DICOM or has no label.
     """
-    if analysis.source is None:
-        return False
-    files = analysis.source.open_for_dicom_writer()
     labels = labels_of(analysis)
-    known = _described(analysis)
-    values = sorted(v for v in known if v and (labels == v).any())
-    if not values or not files:
+    known = {v: about for v, about in _described(analysis).items() if v and (labels == v).any()}
+    return _write(labels, known, analysis.source, path, _Maker.of(analysis))
+
+
+def write_label_segmentation(
+    labels: Volume, names: Mapping[int, str], source: SourceRef | None, path: Path, maker: BundleRef
+) -> bool:
+    """Write a label map as a binary DICOM Segmentation, one segment a label, found or not.
+
+    Parameters
+    ----------
+    labels:
+        On the grid of the source's slices.
+    names:
+        Name by value.
+    source:
+        The study's files; the identity is copied from them.
+    maker:
+        Which bundle outlined it.
+
+    Returns
+    -------
+    bool
+        Whether it was written: ``False`` for an input that is not DICOM.
+    """
+    known: dict[int, dict[str, Any]] = {
+        value: {
+            "category": _TISSUE,
+            "type": _TISSUE,
+            "label": name[:64],
+            "tracking": name[:64],
+            "colour": _PALETTE[number % len(_PALETTE)],
+        }
+        for number, (value, name) in enumerate(sorted(names.items()))
+    }
+    made = _Maker(f"diaphane {maker.name}", maker.version, maker.title or maker.name)
+    return _write(np.asarray(labels.voxels), known, source, path, made)
+
+
+def is_dicom(source: SourceRef | None) -> bool:
+    """Whether a case was read from DICOM files."""
+    from pydicom.misc import is_dicom as has_preamble
+
+    files = () if source is None else source.open_for_dicom_writer()
+    if not files:
+        return False
+    if has_preamble(files[0]):
+        return True
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    try:  # old files lack the preamble
+        return "SOPInstanceUID" in pydicom.dcmread(files[0], specific_tags=["SOPInstanceUID"])
+    except (InvalidDicomError, OSError, ValueError):
+        return False
+
+
+def _write(
+    labels: NDArray[Any],
+    known: dict[int, dict[str, Any]],
+    source: SourceRef | None,
+    path: Path,
+    maker: _Maker,
+) -> bool:
+    if source is None:
+        return False
+    files = source.open_for_dicom_writer()
+    if not files or not known:
         return False
     import warnings
 
@@ -57,7 +140,7 @@ def write_segmentation(analysis: Analysis, path: Path) -> bool:
     # What highdicom and pydicom warn of is the source's own state, and would name the patient.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        _segmentation(analysis, sources, labels, values, known).save_as(path)
+        _segmentation(maker, sources, labels, known).save_as(path)
     return True
 
 
@@ -92,9 +175,7 @@ def _described(analysis: Analysis) -> dict[int, dict[str, Any]]:
     return known
 
 
-def _segmentation(
-    analysis: Analysis, sources: list[Any], labels: Any, values: list[int], known: dict[int, Any]
-) -> Any:
+def _segmentation(maker: _Maker, sources: list[Any], labels: Any, known: dict[int, Any]) -> Any:
     import highdicom as hd
     from highdicom.sr.coding import CodedConcept
 
@@ -102,11 +183,11 @@ def _segmentation(
         return CodedConcept(*term)
 
     algorithm = hd.AlgorithmIdentificationSequence(
-        name=f"diaphane {analysis.app}",
-        version=analysis.app_version or __version__,
+        name=maker.name[:64],
+        version=maker.version or __version__,
         family=CodedConcept("123110", "DCM", "Artificial Intelligence"),
     )
-    descriptions = []
+    values, descriptions = sorted(known), []
     for number, value in enumerate(values, start=1):
         about = known[value]
         region = about.get("region")
@@ -124,7 +205,9 @@ def _segmentation(
                 display_color=hd.color.CIELabColor.from_rgb(*about["colour"]),
             )
         )
-    numbers = np.zeros(int(labels.max()) + 1, np.uint8 if len(values) < 256 else np.uint16)
+    numbers = np.zeros(
+        max(int(labels.max()), *values) + 1, np.uint8 if len(values) < 256 else np.uint16
+    )
     numbers[values] = np.arange(1, len(values) + 1)
     written = hd.seg.Segmentation(
         source_images=sources,
@@ -136,12 +219,12 @@ def _segmentation(
         sop_instance_uid=hd.UID(),
         instance_number=1,
         manufacturer="diaphane",
-        manufacturer_model_name=f"diaphane {analysis.app}",
+        manufacturer_model_name=maker.name[:64],
         software_versions=__version__,
         device_serial_number="0",
-        series_description="diaphane: structures and findings",
+        series_description=f"diaphane: {maker.shows}"[:64],
         content_label="FINDINGS",
-        content_description="Structures and findings outlined by diaphane",
+        content_description=f"Outlined by diaphane: {maker.shows}"[:64],
         omit_empty_frames=True,
     )
     # Some archives leave half a reference to the study behind; copied, it would be our error.
