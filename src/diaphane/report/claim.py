@@ -10,7 +10,7 @@ from typing import Any
 
 from diaphane.report.language import Language
 from diaphane.report.messages import mark
-from diaphane.report.methods import Told
+from diaphane.report.methods_data import Told
 from diaphane.report.study import interval_words
 
 FILLED, PARTLY, AUTHORS = "filled", "partly", "authors"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from diaphane.core.evaluation import Evaluation
+from diaphane.core.evaluation import Evaluation, Interval
 from diaphane.core.files import write_text
 from diaphane.core.finding import BundleRef
 from diaphane.report import charts
@@ -74,6 +74,7 @@ def evaluation_view(evaluation: Evaluation, lang: Language) -> dict[str, Any]:
     """What templates show of an evaluation."""
     settings = dict(evaluation.settings)
     undefined = settings.get("undefined") or {}
+    by_class = class_view(evaluation.metrics, lang)
     return {
         "task": lang.say("task", evaluation.task),
         "split": lang.say("split", evaluation.split),
@@ -96,7 +97,9 @@ def evaluation_view(evaluation: Evaluation, lang: Language) -> dict[str, Any]:
                 "bar": _bar(figure.value, figure.low, figure.high),
             }
             for name, figure in evaluation.metrics.items()
+            if ":" not in name or not by_class
         ],
+        "by_class": by_class,
         "perfect_ece": lang.number(settings["ece_perfect_95"], 3)
         if isinstance(settings.get("ece_perfect_95"), (int, float))
         else "",
@@ -107,6 +110,25 @@ def evaluation_view(evaluation: Evaluation, lang: Language) -> dict[str, Any]:
             (lang.say("setting", key), lang.value(value))
             for key, value in settings.items()
             if isinstance(value, (str, int, float)) and key != "ece_perfect_95"
+        ],
+    }
+
+
+_MANY = 8  # figures of classes or labels that may stand among the others
+
+
+def class_view(metrics: Mapping[str, Interval], lang: Language) -> dict[str, Any] | None:
+    """A table of the figures called ``name:CLASS``, classes down; ``None`` for a few."""
+    parts = [(*name.partition(":")[::2], figure) for name, figure in metrics.items() if ":" in name]
+    if len(parts) < _MANY:
+        return None
+    names = list(dict.fromkeys(name for name, _, _ in parts))
+    found = {(name, of): figure for name, of, figure in parts}
+    return {
+        "names": [metric_words(name, lang) for name in names],
+        "rows": [
+            {"value": of, "cells": [_cell(found.get((name, of)), lang) for name in names]}
+            for of in dict.fromkeys(of for _, of, _ in parts)
         ],
     }
 

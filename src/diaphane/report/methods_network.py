@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,27 +26,26 @@ def network_sentences(plan: Mapping[str, Any], facts: RunFacts, lang: Language) 
     if engine.networks > 1:
         said.append(
             lang.text(
-                "The model averages the outputs of %(n)s such networks before calibration.",
+                "The model averaged the logits of %(n)s such networks.",
                 n=lang.number(engine.networks),
             )
             if plan.get("task") != "segmentation"
             else lang.text(
-                "The model averages the outputs of %(n)s such networks.",
+                "The model averaged the outputs of %(n)s such networks.",
                 n=lang.number(engine.networks),
             )
         )
     if engine.parameters:
         said.append(
             lang.text(
-                "It has %(n)s parameters in total.", n=lang.number(engine.parameters)
+                "It had %(n)s parameters in total.", n=lang.number(engine.parameters)
             )
         )  # fmt: skip
     views = [v for v in plan.get("views") or () if v != "as_is"]
     if views:
         said.append(
             lang.text(
-                "In use each network also sees the case changed (%(views)s), and the logits are "
-                "averaged.",
+                "At test time each network also saw the case %(views)s, and the logits were averaged.",
                 views=lang.text(", ").join(lang.say("view", str(v)) for v in views),
             )
         )
@@ -60,13 +60,13 @@ def _classifier(plan: Mapping[str, Any], network: Mapping[str, Any], lang: Langu
         three = network.get("encoder") == "3d"
         said.append(
             lang.text(
-                "A three-dimensional convolutional encoder (channels %(widths)s) gives features "
+                "A three-dimensional convolutional encoder (channels %(widths)s) gave features "
                 "at every place of every slice.",
                 widths=widths,
             )
             if three
             else lang.text(
-                "A two-dimensional convolutional encoder (channels %(widths)s) gives features at "
+                "A two-dimensional convolutional encoder (channels %(widths)s) gave features at "
                 "every place of each image.",
                 widths=widths,
             )
@@ -78,30 +78,31 @@ def _classifier(plan: Mapping[str, Any], network: Mapping[str, Any], lang: Langu
             hidden = lang.number(int(network.get("hidden") or 0))
             said.append(
                 lang.text(
-                    "A bidirectional %(kind)s of %(hidden)s units reads the rows of the feature "
+                    "A bidirectional %(kind)s of %(hidden)s units read the rows of the feature "
                     "map as a sequence.",
                     kind=kind, hidden=hidden,
                 )
                 if rows
                 else lang.text(
-                    "A bidirectional %(kind)s of %(hidden)s units reads the slices as a sequence.",
+                    "A bidirectional %(kind)s of %(hidden)s units read the slices as a sequence.",
                     kind=kind, hidden=hidden,
                 )
             )  # fmt: skip
         said.append(
             lang.text(
-                "The score of a class is the sum of a bias and of the contributions of all "
-                "places, weighted by attention, so that the evidence shown adds up to it."
+                "The score of a class was the sum of a bias and of the contributions of all "
+                "places, weighted by attention, so that the evidence shown adds up to the score."
             )
         )
     names = [*(spec.get("concepts") or ()), *(spec.get("given_concepts") or ())]
     if names and network.get("use_concepts", True):
         said.append(
             lang.text(
-                "%(n)s concepts (%(names)s) are added to it, each through a piecewise linear "
-                "shape function.",
-                n=lang.number(len(names)),
-                names=lang.text(", ").join(lang.say("concept", str(name)) for name in names),
+                "Concepts that a reader can check (%(names)s) were added to it, each through a "
+                "piecewise linear shape function.",
+                names=lang.text(", ").join(
+                    within(lang.say("concept", str(name)), lang) for name in names
+                ),
             )
         )
     return said
@@ -111,7 +112,7 @@ def _segmenter(plan: Mapping[str, Any], network: Mapping[str, Any], lang: Langua
     kind = str(network.get("kind", ""))
     said = [
         lang.text(
-            "The network is %(kind)s with %(widths)s channels by level.",
+            "The network was %(kind)s with %(widths)s channels by level.",
             kind=lang.say("network", kind), widths=_series(network.get("widths"), lang),
         )
     ]  # fmt: skip
@@ -119,8 +120,8 @@ def _segmenter(plan: Mapping[str, Any], network: Mapping[str, Any], lang: Langua
     if depth:
         said.append(
             lang.count(
-                "%(n)s coarser level has a loss of its own (deep supervision).",
-                "%(n)s coarser levels have losses of their own (deep supervision).",
+                "%(n)s coarser level had a loss of its own (deep supervision).",
+                "%(n)s coarser levels had losses of their own (deep supervision).",
                 depth,
             )
         )
@@ -129,7 +130,7 @@ def _segmenter(plan: Mapping[str, Any], network: Mapping[str, Any], lang: Langua
         size = " × ".join(lang.number(n) for n in reversed(patch) if n > 1)
         said.append(
             lang.text(
-                "It goes over an image in patches of %(size)s voxels that overlap by %(overlap)s, "
+                "It went over an image in patches of %(size)s voxels that overlap by %(overlap)s, "
                 "weighted by a Gaussian.",
                 size=size, overlap=lang.percent(float(plan.get("overlap") or 0)),
             )
@@ -137,7 +138,7 @@ def _segmenter(plan: Mapping[str, Any], network: Mapping[str, Any], lang: Langua
     if plan.get("mirror"):
         said.append(
             lang.text(
-                "Each patch is also shown mirrored (%(axes)s), and the outputs are averaged.",
+                "Each patch was also shown mirrored (%(axes)s), and the outputs were averaged.",
                 axes=_series(plan["mirror"], lang),
             )
         )
@@ -166,7 +167,7 @@ def _families(facts: RunFacts, lang: Language) -> Sentences:
     chosen = next((f for f in families if f.chosen), None)
     if chosen is None or len(families) < 2:
         return []
-    metric = lang.say("metric", facts.planning.family_metric)
+    metric = within(lang.say("metric", facts.planning.family_metric), lang)
     rows = lang.semicolon.join(
         f"{lang.say('family', f.name)} {interval_words(f.value, lang)}".strip() for f in families
     )
@@ -204,7 +205,7 @@ def _optimiser(plan: Mapping[str, Any], facts: RunFacts, lang: Language) -> Sent
     said.append(
         lang.text(
             "The learning rate rose over the first %(warmup)s of the steps and then fell along a "
-            "cosine; gradients were clipped at a norm of %(clip)s; the weights used are an "
+            "cosine; gradients were clipped at a norm of %(clip)s; the weights kept were an "
             "exponential moving average (decay %(ema)s).",
             warmup=lang.percent(float(how.get("warmup") or 0)),
             clip=lang.significant(float(how.get("clip") or 0)),
@@ -255,13 +256,18 @@ def _loss(plan: Mapping[str, Any], how: Mapping[str, Any], lang: Language) -> Se
 
 
 def _augmentation(how: Mapping[str, Any], lang: Language) -> Sentences:
-    """Every change that is switched on; lengths of logs are left as factors."""
+    """Every change that is switched on."""
     done = []
     for key, value in how.items():
         if key in ("versions", "plain", "share") or not value:
             continue
+        values: dict[str, Any] = {"size": value}
+        if key in ("scale", "stretch"):  # kept as a logarithm
+            values["percent"] = lang.percent(math.exp(float(value)) - 1.0)
+        elif key == "gamma":
+            values |= {"low": math.exp(-float(value)), "high": math.exp(float(value))}
         if lang.knows("augmentation", key):
-            done.append(lang.say("augmentation", key, {"size": value}))
+            done.append(lang.say("augmentation", key, values))
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
             done.append(f"{key.replace('_', ' ')} {lang.significant(float(value))}")
         elif value is True:
@@ -313,3 +319,13 @@ def duration(seconds: float, lang: Language) -> str:
     if seconds < 7200:
         return f"{lang.number(seconds / 60, 1)} min"
     return f"{lang.number(seconds / 3600, 1)} h"
+
+
+_NAMES = ("Brier", "Dice", "Hausdorff")
+
+
+def within(words: str, lang: Language) -> str:
+    """A label as it stands inside a sentence: small, unless it begins with a name or letters."""
+    if lang.code != "en" or words.startswith(_NAMES) or not words[1:2].islower():
+        return words
+    return words[:1].lower() + words[1:]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from diaphane.report.language import Language
+from diaphane.report.methods_data import step_words
 from diaphane.report.methods_network import duration
 from diaphane.report.run_facts import Confusion, Family, Planning, RunFacts
 from diaphane.report.study import interval_words
@@ -41,7 +42,9 @@ def planning_view(plan: Mapping[str, Any], facts: RunFacts, lang: Language) -> d
 
 def choice(value: Any, lang: Language) -> str:
     """A chosen value in a line; nested parts as ``name value``."""
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and isinstance(value.get("steps"), (list, tuple)):
+        words = "; ".join(step_words(step, lang) for step in value["steps"])
+    elif isinstance(value, Mapping):
         parts = [f"{str(k).replace('_', ' ')} {choice(v, lang)}" for k, v in value.items()]
         words = "; ".join(parts)
     elif isinstance(value, (list, tuple)):

@@ -14,7 +14,8 @@ from diaphane.report import charts
 from diaphane.report.claim import claim_rows
 from diaphane.report.evaluation import evaluation_view
 from diaphane.report.language import Language
-from diaphane.report.methods import Told, methods
+from diaphane.report.methods import methods
+from diaphane.report.methods_data import Told
 from diaphane.report.methods_network import duration
 from diaphane.report.page import render
 from diaphane.report.run_cases import example_views, quality_charts, segmented_views
@@ -273,18 +274,30 @@ def learning_curves(epochs: Sequence[Mapping[str, Any]], lang: Language) -> list
         DICE: lang.text("Mean Dice on the held-out cases"),
     }
     drawn = {title: _lines(epochs, column, lang) for column, title in titles.items()}
+    shares = {titles[STOP_METRIC], titles[DICE]}
     labels = [name for name in (epochs[0] if epochs else {}) if name.startswith(f"{DICE}:")]
     if 1 < len(labels) <= _MOST_LABELS:
         each = [replace(_mean_line(epochs, name), name=name.partition(":")[2]) for name in labels]
-        drawn[lang.text("Dice on the held-out cases, by label")] = [e for e in each if e.points]
+        by_label = lang.text("Dice on the held-out cases, by label")
+        drawn[by_label] = [e for e in each if e.points]
+        shares.add(by_label)
     across = lang.text("Step") if any("step" in row for row in epochs) else lang.text("Epoch")
     shown = []
     for title, lines in drawn.items():
         if lines:
-            axes = charts.Axes(across, number=lang.number)
+            reach = _share_range(lines) if title in shares else None
+            axes = charts.Axes(across, y_range=reach, number=lang.number)
             markup = charts.line_chart(lines, title=title, axes=axes)
             shown.append({"title": title, "chart": markup})
     return shown
+
+
+def _share_range(lines: Sequence[charts.Line]) -> tuple[float, float]:
+    """Of an axis for figures that end at 1."""
+    values = [y for line in lines for _, y in (*line.points, *line.low, *line.high)]
+    low, high = min(values), max(values)
+    room = max(0.05, 0.06 * (high - low))
+    return max(0.0, low - room), min(1.0, high + room)
 
 
 _MOST_LABELS = 6
