@@ -198,18 +198,21 @@ def _require_enough(
     manifest: Manifest, cases: SiteCases, counts: Mapping[str, int], level: float, path: Path
 ) -> None:
     least = least_cases(level)
+    needed = f"At least {least} cases of each of {', '.join(manifest.classes)} are needed."
     left = (
-        f" ({cases.seen} more were left out: the bundle was trained on them)" if cases.seen else ""
+        f" ({cases.seen} more are left out: the bundle was trained on them)" if cases.seen else ""
     )
-    short = {label: n for label, n in counts.items() if n < least}
-    if short:
-        there = ", ".join(f"{n} {label}" for label, n in counts.items())
-        some = "one class only" if sum(n > 0 for n in counts.values()) < 2 else "too few cases"
+    if not cases.entries and cases.seen:
         raise DatasetError(
-            f"There are {some} to calibrate with: {there}{left}.",
+            f"The bundle was trained on all {cases.seen} cases.",
             path=path,
-            remedy=f"At least {least} cases of each of {', '.join(manifest.classes)} are needed.",
+            remedy=f"Give cases that it has not seen. {needed}",
         )
+    if any(n < least for n in counts.values()):
+        there = ", ".join(f"{n} {label}" for label, n in counts.items())
+        one = sum(n > 0 for n in counts.values()) < 2
+        what = "There is one class only" if one else "There are too few cases"
+        raise DatasetError(f"{what} to calibrate with: {there}{left}.", path=path, remedy=needed)
     groups = [entry.group for entry in cases.entries]
     columns = np.array(cases.truth).reshape(len(groups), -1)
     for k in range(columns.shape[1]):

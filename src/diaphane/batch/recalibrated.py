@@ -145,7 +145,7 @@ def new_card(bundle: Bundle, manifest: Manifest, made: Recalibration) -> str:
     old = bundle.manifest
     what = (
         f"This is bundle `{old.name}`, version {old.version}, with the same model. "
-        f"{', '.join(_refitted(made)).capitalize()} were fitted anew on {made.figures.n} cases of "
+        f"{_listed(_refitted(made)).capitalize()} were fitted anew on {made.figures.n} cases of "
         f"{made.figures.groups} groups that it had not seen "
         f"({', '.join(f'{n} {name}' for name, n in made.counts.items())})."
     )
@@ -176,10 +176,17 @@ def new_card(bundle: Bundle, manifest: Manifest, made: Recalibration) -> str:
         "",
     ]
     text = _OLD_HEADINGS.sub(r"## \1 before recalibration", bundle.card)
-    text = text.replace(f"Bundle `{old.name}`, version {old.version}.", "", 1)
-    head, _, rest = text.partition("\n")
-    stands = f"Bundle `{manifest.name}`, version {manifest.version}."
-    return "\n".join([head, "", stands, "", *lines]) + rest.lstrip("\n")
+    text = text.replace(
+        f"Bundle `{old.name}`, version {old.version}.",
+        f"Bundle `{manifest.name}`, version {manifest.version}.",
+        1,
+    )
+    head, heading, rest = text.partition("\n## ")
+    return "\n".join([head.rstrip("\n"), "", *lines]) + (f"\n## {rest}" if heading else "")
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join([part for part in (", ".join(parts[:-1]), parts[-1]) if part])
 
 
 def _refitted(made: Recalibration) -> list[str]:

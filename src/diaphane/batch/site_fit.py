@@ -33,7 +33,8 @@ from diaphane.evaluate import (
 
 _FEW = 50
 _MUCH_UNLIKE = 0.2
-_FIGURES = ("auc", "log_loss", "brier", "ece", "calibration_slope")
+_FIGURES = ("log_loss", "brier", "ece", "calibration_slope")
+_OF_ORDER = ("auc", "average_precision")
 
 
 @dataclass(eq=False)
@@ -73,9 +74,16 @@ def fit_site(
         )
         for part in (after, before)
     )
+    wanted = list(_FIGURES)
+    if task == "multiclass":
+        wanted = ["auc", "accuracy", *wanted]
+    else:
+        # A rising calibration keeps the order of cases; five of them pooled would not.
+        kept = {n: f for n, f in earlier.metrics.items() if n.partition(":")[0] in _OF_ORDER}
+        figures = replace(figures, metrics={**figures.metrics, **kept})
     changes = paired_bootstrap(
         truth, after.probability, before.probability, groups, task=task,
-        metrics=[m for m in _FIGURES if m in figures.metrics],
+        metrics=[m for m in wanted if m in figures.metrics],
         seed=seed, rounds=rounds,
     )  # fmt: skip
     bootstrap, numbers = Bootstrap(rounds, seed=seed), group_numbers(groups, len(groups))
@@ -107,6 +115,9 @@ def fit_site(
             "is uncertain, as the intervals show."
         )
     final = _with_measured(final, after, changes)
+    auc = earlier.metrics["auc"].value
+    if task != "multiclass" and auc is not None:
+        notes.append(f"The order of the cases, and with it the AUC ({auc:.3f}), stays as it was.")
     _, verdict = judge_change(changes["log_loss"])
     made = Recalibration(
         final, reference, figures, changes, cases.hashes, counts, verdict, seed, rounds
@@ -151,8 +162,8 @@ def _with_measured(
     points = tuple(
         replace(
             point,
-            sensitivity=after_value(changes, f"sensitivity:{point.name}", point.sensitivity),
-            specificity=after_value(changes, f"specificity:{point.name}", point.specificity),
+            sensitivity=after_value(changes, f"sensitivity_at:{point.name}", point.sensitivity),
+            specificity=after_value(changes, f"specificity_at:{point.name}", point.specificity),
         )
         for point in fitted.points
     )

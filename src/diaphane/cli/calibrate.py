@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -91,9 +92,6 @@ def _facts(done: CalibrationSummary) -> dict[str, object]:
 
 
 def _tell(done: CalibrationSummary) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     for note in done.notes:
         say(note)
     if done.seen:
@@ -102,17 +100,16 @@ def _tell(done: CalibrationSummary) -> None:
         say(f"{done.kept_for_test} cases of the data set's test part are left out.")
     counts = ", ".join(f"{n} {label}" for label, n in done.counts.items())
     say(f"Fitted on {done.n} cases of {done.groups} groups: {counts}.")
-    table = Table(box=None, pad_edge=False)
-    for title in ("on groups held out", "before", "after", "change"):
-        table.add_column(title, justify="left" if title.startswith("on") else "right")
-    for label, change in done.changes.items():
-        table.add_row(
+    rows = [
+        (
             label.replace("_", " "),
             words(change.baseline_interval),
             words(change.model_interval),
             words(change.difference, sign="+"),
         )
-    Console(soft_wrap=True).print(table)
+        for label, change in done.changes.items()
+    ]
+    aligned([("on groups held out", "before", "after", "change"), *rows])
     say(done.verdict)
     say(f"Bundle: {done.out}")
     say(f"Report: {done.report}")
@@ -126,3 +123,12 @@ def words(figure: Interval, sign: str = "") -> str:
     if figure.low is None or figure.high is None:
         return value
     return f"{value} ({figure.low:{sign}.3f} to {figure.high:{sign}.3f})"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows in columns, the first to the left, wider than the terminal if need be."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        say("  ".join(cells))

@@ -146,7 +146,7 @@ def cross_refit(
 def decision_measure(decided: Decided, labels: NDArray[Any], classes: Sequence[str]) -> Measure:
     """Coverage and size of prediction sets, sensitivity and specificity at operating points.
 
-    "coverage", "coverage:CLASS", "mean_set_size", "sensitivity:POINT", "specificity:POINT".
+    "coverage", "coverage:CLASS", "mean_set_size", "sensitivity_at:POINT", "specificity_at:POINT".
     """
     y = np.asarray(labels)
 
@@ -160,8 +160,8 @@ def decision_measure(decided: Decided, labels: NDArray[Any], classes: Sequence[s
             found["mean_set_size"] = mean(decided.members.sum(axis=1).astype(np.float64), weights)
         for i, name in enumerate(decided.points):
             called = decided.called[:, i].astype(np.float64)
-            found[f"sensitivity:{name}"] = _share(called, y == 1, weights)
-            found[f"specificity:{name}"] = _share(1 - called, y == 0, weights)
+            found[f"sensitivity_at:{name}"] = _share(called, y == 1, weights)
+            found[f"specificity_at:{name}"] = _share(1 - called, y == 0, weights)
         return found
 
     return figures

@@ -74,7 +74,10 @@ def logistic_slope(truth: NDArray[Any], logit: Floats, weights: Floats) -> Float
     NaN where one class is missing or the two are separable, so that no finite slope fits.
     """
     y = (truth != 0).astype(np.float64)
-    slope, offset = np.ones(len(weights)), np.zeros(len(weights))
+    # In units of the logits' own spread, from no slope at all, the first step is a safe one.
+    centre, spread = float(logit.mean()), float(logit.std()) or 1.0
+    logit = (logit - centre) / spread
+    slope, offset = np.zeros(len(weights)), np.zeros(len(weights))
     step = np.zeros(len(weights))
     for _ in range(25):
         p = 0.5 * (1.0 + np.tanh(0.5 * (slope[:, None] * logit + offset[:, None])))
@@ -91,7 +94,7 @@ def logistic_slope(truth: NDArray[Any], logit: Floats, weights: Floats) -> Float
         if float(np.abs(step).max(initial=0.0)) < 1e-9:
             break
     settled = np.abs(step) < 1e-3
-    return np.where(settled & ~_separable(y, logit, weights), slope, np.nan)
+    return np.where(settled & ~_separable(y, logit, weights), slope / spread, np.nan)
 
 
 def _separable(y: Floats, logit: Floats, weights: Floats) -> NDArray[np.bool_]:

@@ -15,9 +15,13 @@ from diaphane.report.language import Language
 from diaphane.report.page import render
 
 _LOWER_IS_BETTER = {
-    "brier", "ece", "log_loss", "hd95", "surface_distance", "mean_set_size", "mean_absolute_error",
+    "brier", "ece", "log_loss", "hd95", "surface_distance", "mean_absolute_error",
 }  # fmt: skip
-_NEITHER = {"calibration_slope", "volume_error", "unlike_training", "coverage"}
+_NEITHER = {
+    "calibration_slope", "volume_error", "unlike_training", "coverage", "mean_set_size",
+    "sensitivity_at", "specificity_at",
+}  # fmt: skip
+"""Figures of which neither more nor less is better by itself."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,11 @@ def write_comparison(comparison: Comparison, path: str | Path, *, lang: str = "e
         "c": comparison,
         "task": language.say("task", comparison.task),
         "level": language.percent(level),
+        "left": [
+            (language.text("Only in %(name)s", name=name), language.number(count))
+            for name, count in zip(comparison.names, comparison.only, strict=True)
+            if any(comparison.only)
+        ],
         "rows": [_row(row, comparison.names, language) for row in comparison.rows],
         "charts": _charts(comparison, language),
         "facts": [
