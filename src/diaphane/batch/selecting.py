@@ -1,0 +1,277 @@
+"""``select``: which unlabelled cases are worth a person's time next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diaphane.acquire import Entry, open_inputs
+from diaphane.batch.running import answers
+from diaphane.batch.tables import Refusal, is_table, write_refusals, write_table
+from diaphane.bundle import Bundle, Manifest, Prediction, load_classifier
+from diaphane.core.errors import EmptyInput, InputError, UsageError
+from diaphane.core.protocols import Progress, silent
+
+Floats = NDArray[np.float64]
+
+_POOL = 8
+"""Cases that are looked at for each one that is chosen, the most uncertain ones."""
+_UNLIKE = 0.5
+"""Worth of a case twice as far from training as the limit, in units of the greatest uncertainty."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One case worth labelling.
+
+    Attributes
+    ----------
+    index:
+        Which of the cases, from 0.
+    worth:
+        What it was chosen by: uncertainty and strangeness, times novelty.
+    novelty:
+        How far it lies from all chosen before it, 0 to 1; 1 for the first.
+    """
+
+    index: int
+    worth: float
+    novelty: float
+
+
+@dataclass(frozen=True)
+class Selected:
+    """A chosen case as it is told: its name as typed, why, and the numbers behind it."""
+
+    file: str
+    reason: str
+    probability: dict[str, float]
+    uncertainty: float
+    distance: float | None
+    novelty: float
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What ``select`` did.
+
+    ``known`` cases took part in making the bundle, ``left`` could also have been chosen.
+    """
+
+    chosen: tuple[Selected, ...]
+    left: int
+    known: int
+    refused: tuple[Refusal, ...]
+    out: Path | None
+    rejected: Path | None
+
+
+def select(
+    bundle: Bundle | str | Path,
+    inputs: Sequence[str | Path],
+    n: int = 20,
+    out: str | Path | None = None,
+    *,
+    stack: bool | None = None,
+    progress: Progress = silent,
+) -> Selection:
+    """Rank the cases that are worth labelling next.
+
+    A case is worth more the less the bundle can decide about it and the less it is like the
+    training set; of cases alike one is enough. Cases that made the bundle are left out. Labels, if
+    there are any, are not looked at.
+
+    Parameters
+    ----------
+    bundle:
+        Loaded, or a run, a name, folder or zip.
+    n:
+        Cases to choose, at least 1.
+    out:
+        CSV file; nothing is written if ``None``.
+
+    Raises
+    ------
+    UsageError
+        ``n`` is below 1, there are no inputs, or another file is in the way.
+    EmptyInput
+        No case is left to choose from.
+    """
+    if n < 1 or not inputs:
+        raise UsageError("At least one case must be asked for, and one input given.")
+    target = None if out is None else Path(out)
+    if target is not None and (target.is_dir() or (target.exists() and not is_table(target))):
+        raise UsageError("There is another file where the table would go.", path=target)
+    bundle = bundle if isinstance(bundle, Bundle) else load_classifier(bundle)
+    manifest = bundle.manifest
+    entries: list[Entry] = []
+    refused: list[Refusal] = []
+    for given in inputs:
+        try:
+            opened = open_inputs([given], sequences=manifest.input.kind == "sequence", stack=stack)
+        except InputError as error:
+            refused.append(Refusal.of(str(given), error))
+        else:
+            entries.extend(opened.entries)
+
+    names: list[str] = []
+    found: list[_Seen] = []
+    known = 0
+    asked = answers(bundle, entries, known=True, wanted=lambda split: split is None)
+    for number, answer in enumerate(asked, start=1):
+        if answer.prediction is not None:
+            names.append(answer.entry.name)
+            found.append(_Seen.of(answer.prediction, manifest))
+        elif answer.error is not None:
+            refused.append(Refusal.of(answer.entry.name, answer.error))
+        else:
+            known += 1
+        progress("select", number / len(entries))
+    if not found:
+        raise EmptyInput(
+            "There is no case to choose from.",
+            remedy=f"{known} cases made the model and {len(refused)} cannot be used.",
+        )
+    distance = None
+    if found[0].distance is not None:
+        distance = np.array([np.nan if f.distance is None else f.distance for f in found])
+    picks = rank(
+        np.array([f.uncertainty for f in found]),
+        np.stack([f.features for f in found]),
+        n,
+        distance=distance,
+    )
+    chosen = tuple(_told(names[p.index], found[p.index], p, manifest) for p in picks)
+    if target is not None:
+        write_table(target, _header(manifest), [_row(s, i, manifest) for i, s in enumerate(chosen)])
+    rejected = None if target is None else write_refusals(target.parent, refused)
+    return Selection(chosen, len(found) - len(chosen), known, tuple(refused), target, rejected)
+
+
+def uncertainty(probability: NDArray[np.float64], task: str) -> Floats:
+    """Entropy ``(n,)`` of calibrated probabilities ``(n, classes)``, from 0 to 1.
+
+    In a multi-label task the largest of the labels' own entropies.
+    """
+    p = np.clip(np.asarray(probability, dtype=np.float64), 1e-12, 1.0)
+    if task == "multilabel":
+        q = np.clip(1.0 - p, 1e-12, 1.0)
+        each = -(p * np.log2(p) + q * np.log2(q))
+        return np.asarray(each.max(axis=1), dtype=np.float64)
+    entropy = -(p * np.log(p)).sum(axis=1) / np.log(p.shape[1])
+    return np.asarray(np.clip(entropy, 0.0, 1.0), dtype=np.float64)
+
+
+def rank(
+    uncertain: NDArray[np.float64],
+    features: NDArray[np.float64],
+    n: int,
+    *,
+    distance: NDArray[np.float64] | None = None,
+) -> list[Choice]:
+    """Choose up to ``n`` cases that are uncertain, strange and unlike each other; deterministic.
+
+    The most worthwhile case comes first; each next one has the largest product of worth and
+    distance to the nearest chosen one, as in greedy k-centres (Sener and Savarese 2018), among the
+    most worthwhile cases only.
+
+    Parameters
+    ----------
+    uncertain:
+        ``(n,)``, 0 to 1.
+    features:
+        ``(n, d)`` of the bundle's members side by side.
+    distance:
+        Score against training ``(n,)``; 1 is the limit, above it a case is unlike training.
+    """
+    worth = np.asarray(uncertain, dtype=np.float64).copy()
+    if distance is not None:
+        worth += _UNLIKE * np.clip(np.nan_to_num(distance) - 1.0, 0.0, 1.0)
+    pool = np.argsort(-worth, kind="stable")[: max(_POOL * n, 1)]
+    x = np.asarray(features, dtype=np.float64)
+    x = (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-6 * max(1.0, float(x.std())))
+    x = x[pool]
+    middle = float(np.median(np.linalg.norm(x - x.mean(axis=0), axis=1)))
+    nearest = np.full(len(pool), np.inf)
+    left = np.ones(len(pool), dtype=np.bool_)
+    chosen: list[Choice] = []
+    while len(chosen) < min(n, len(pool)):
+        novelty = np.minimum(1.0, nearest / max(middle, 1e-12))
+        gain = np.where(left, (worth[pool] + 1e-9) * (novelty + 1e-9), -1.0)
+        best = int(gain.argmax())
+        chosen.append(Choice(int(pool[best]), float(worth[pool[best]]), float(novelty[best])))
+        left[best] = False
+        nearest = np.minimum(nearest, np.linalg.norm(x - x[best], axis=1))
+    return chosen
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What is kept of a prediction."""
+
+    probability: dict[str, float]
+    uncertainty: float
+    distance: float | None
+    features: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, said: Prediction, manifest: Manifest) -> _Seen:
+        values = np.array([[said.probability[c] for c in manifest.classes]])
+        return cls(
+            dict(said.probability),
+            float(uncertainty(values, manifest.task)[0]),
+            said.distance,
+            np.asarray(said.output.features, dtype=np.float32).ravel(),
+        )
+
+
+def _told(name: str, seen: _Seen, pick: Choice, manifest: Manifest) -> Selected:
+    return Selected(
+        name, _reason(seen, pick, manifest), seen.probability, seen.uncertainty,
+        seen.distance, pick.novelty,
+    )  # fmt: skip
+
+
+def _reason(seen: _Seen, pick: Choice, manifest: Manifest) -> str:
+    """One sentence: what made this case worth labelling most."""
+    strange = 0.0 if seen.distance is None else seen.distance - 1.0
+    if strange > 0 and _UNLIKE * min(strange, 1.0) >= 0.25 * seen.uncertainty:
+        return f"Unlike the training cases: {1.0 + strange:.1f} times the limit."
+    if manifest.task == "multilabel":
+        name = min(manifest.classes, key=lambda c: abs(seen.probability[c] - 0.5))
+        doubt = f"'{name}' is open ({seen.probability[name]:.2f})"
+    else:
+        first, second = sorted(manifest.classes, key=lambda c: -seen.probability[c])[:2]
+        doubt = (
+            f"{first} ({seen.probability[first]:.2f}) or {second} ({seen.probability[second]:.2f})"
+        )
+    if seen.uncertainty >= 0.7:
+        return f"Undecided: {doubt}."
+    if pick.novelty >= 1.0:
+        return f"Looks like no case above it, and not settled: {doubt}."
+    return f"Less settled than most: {doubt}."
+
+
+def _header(manifest: Manifest) -> tuple[str, ...]:
+    return (
+        "rank", "file", "reason", *(f"probability:{c}" for c in manifest.classes),
+        "uncertainty", "unlike_training", "distance", "novelty",
+    )  # fmt: skip
+
+
+def _row(chosen: Selected, number: int, manifest: Manifest) -> list[str]:
+    distance = chosen.distance
+    return [
+        str(number + 1),
+        chosen.file,
+        chosen.reason,
+        *(repr(chosen.probability[c]) for c in manifest.classes),
+        f"{chosen.uncertainty:.6f}",
+        str(int(distance is not None and distance > 1.0)),
+        "" if distance is None else f"{distance:.6f}",
+        f"{chosen.novelty:.6f}",
+    ]
