@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from diaphane.bundle import case_hash
 from diaphane.core.case import Case
 from diaphane.core.errors import DatasetError, DiaphaneError, NotApplicable
+from diaphane.core.geometry import Geometry
 from diaphane.core.protocols import Progress, silent
 from diaphane.core.volume import Volume
 from diaphane.learn.cases import CaseRow, Refused, _in_order
@@ -46,12 +47,15 @@ class Kept:
         By label number: ``(n, 3)`` voxels of it, a sample of at most 2000.
     spacing:
         Of the prepared grid in mm, ``None`` where unknown.
+    native:
+        The case's own grid.
     """
 
     image: Array
     mask: Array
     places: dict[int, NDArray[np.int32]]
     spacing: Spacing
+    native: Geometry
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -134,9 +138,7 @@ def read_masked(
         row, kept = result
         store.rows.append(row)
         store.entries.append(entries[number])
-        store.kept.append(
-            Kept(shelf.keep(kept.image), shelf.keep(kept.mask), kept.places, kept.spacing)
-        )
+        store.kept.append(replace(kept, image=shelf.keep(kept.image), mask=shelf.keep(kept.mask)))
     store.room = shelf.folder
     return store
 
@@ -178,7 +180,7 @@ def prepare_masked(case: Case, plan: SegmentationPlan, recipe: Recipe, *, seed: 
     steps = None if None in spacing else (spacing[0], spacing[1], spacing[2])
     if image.nbytes > 64_000_000:
         image = image.astype(np.float16)  # a step of 0.001 near one standard deviation
-    return Kept(image, mask, _places(mask, len(plan.labels), seed), steps)  # type: ignore[arg-type]  # None is excluded
+    return Kept(image, mask, _places(mask, len(plan.labels), seed), steps, volume.geometry)  # type: ignore[arg-type]  # None is excluded
 
 
 def joined(case: Case) -> Volume:

@@ -19,7 +19,7 @@ from diaphane.learn.budget import Watch, annealing, last_step
 from diaphane.learn.segmenting.cases import MaskStore
 from diaphane.learn.segmenting.looks import Look, Looks
 from diaphane.learn.segmenting.losses import segmentation_loss
-from diaphane.learn.segmenting.network import TorchRunner, dense, network_config
+from diaphane.learn.segmenting.network import TorchRunner, dense, dense_network, network_config
 from diaphane.learn.segmenting.patches import Sampler
 from diaphane.learn.segmenting.plans import SegmentationPlan
 from diaphane.learn.splits import Member
@@ -117,7 +117,7 @@ class Pupil:
         self.task, self.plan, self.member = task, plan, member
         self.seed = member_seed(plan, member)
         torch.manual_seed(self.seed)
-        self.net = dense(SegmentNet(network_config(plan)).to(task.device))
+        self.net = dense_network(SegmentNet(network_config(plan))).to(task.device)
         self.sampler = Sampler(plan, task.store, member.fit, self.seed)
         self.parameters = list(self.net.parameters())
         optimiser = plan.optimiser
@@ -133,7 +133,7 @@ class Pupil:
             betas=(0.9, 0.99),
         )
         self.average = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
-        self.shadow = dense(SegmentNet(network_config(plan)).to(task.device)).eval()
+        self.shadow = dense_network(SegmentNet(network_config(plan))).to(task.device).eval()
         self.position = Position(number)
 
     def rate(self, step: int) -> float:

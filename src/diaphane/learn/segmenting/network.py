@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +12,7 @@ from torch import nn
 
 from diaphane.core.errors import PlanError
 from diaphane.learn.segmenting.plans import SegmentationPlan
-from diaphane.models.segment import SegmenterConfig
-
-T = TypeVar("T", torch.Tensor, nn.Module)
+from diaphane.models.segment import SegmenterConfig, SegmentNet
 
 
 def network_config(plan: SegmentationPlan) -> SegmenterConfig:
@@ -43,16 +41,22 @@ def network_config(plan: SegmentationPlan) -> SegmenterConfig:
     return config
 
 
-def dense(value: T) -> T:
-    """Weights or patches ``(N, C, D, H, W)`` with channels last: convolutions are faster so."""
-    if isinstance(value, torch.Tensor):
-        return value.contiguous(memory_format=torch.channels_last_3d)
-    for module in value.modules():
+def dense(image: torch.Tensor) -> torch.Tensor:
+    """Patches ``(N, C, D, H, W)`` with channels last: convolutions are faster so."""
+    return image.contiguous(memory_format=torch.channels_last_3d)
+
+
+def dense_network(net: SegmentNet) -> SegmentNet:
+    """The network with its kernels laid out for such patches."""
+    for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a keyword of its own
+            layout = torch.channels_last
         elif isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
-            module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # as above
-    return value
+            layout = torch.channels_last_3d
+        else:
+            continue
+        module.weight.data = module.weight.data.contiguous(memory_format=layout)
+    return net
 
 
 class TorchRunner:
