@@ -29,12 +29,9 @@ LEARNING: Mapping[str, str] = {
     "network.cnn_gru": mark(
         "a two-dimensional encoder and decoder per slice with a convolutional GRU across slices"
     ),
-    "family.plain": mark("plain CNN"),
     "family.cnn": mark("plain CNN"),
-    "family.cnn_rnn": mark("CNN read by an RNN"),
-    "family.rows": mark("CNN whose feature map an RNN reads row by row"),
-    "family.evidence": mark("CNN-RNN over slices"),
-    "family.cnn3d": mark("3-D CNN"),
+    "family.cnn-rnn": mark("CNN read by an RNN"),
+    "family.cnn-3d": mark("3-D CNN"),
     # How a network sees a case in use.
     "view.flip_x": mark("mirrored left and right"),
     "view.flip_y": mark("mirrored top and bottom"),
@@ -92,6 +89,8 @@ LEARNING: Mapping[str, str] = {
     "error.MissingSpacing": mark("no spacing"),
     "error.DatasetError": mark("a label or mask is wrong"),
     # Figures.
+    "metric.kappa_quadratic": mark("Weighted kappa (quadratic)"),
+    "metric.mean_absolute_error": mark("Mean difference of grades"),
     "metric.surface_distance": mark("Mean surface distance"),
     "metric.cross_fitted": mark("Cross-fitted"),
 }
