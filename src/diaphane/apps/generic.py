@@ -66,7 +66,8 @@ class Generic:
                 remedy="Leave --at out, or use an app such as lung-ct.",
             )
         stages = Stages(request.progress)
-        case, study = self._case(request, stages)
+        sequences = self.bundle.manifest.input.kind == "sequence"
+        case, study = one_case(request, stages, sequences=sequences)
         with stages("prepare", 0.3):
             prepared = self.bundle.prepare(case)
         with stages("model", 0.5):
@@ -81,14 +82,14 @@ class Generic:
             app=self.name,
             app_version=self.version,
             pseudonym=study.pseudonym,
-            volume=_shown(case.volume),
+            volume=shown_volume(case.volume),
             findings=(finding,),
             labels=labels,
             structures={} if region is None else {REGION: finding.id},
             series=study.series,
             bundles=(self.bundle.ref(),),
             recipe=self.bundle.recipe.to_dict(),
-            notes=(*study.notes, *_notes(case.volume)),
+            notes=(*study.notes, *spacing_notes(case.volume)),
             limits=(("not_a_device", {}), ("given_context", {})),
             timings=stages.seconds,
             versions=used_versions(),
@@ -96,41 +97,6 @@ class Generic:
             instance_numbers=study.instance_numbers,
         )
         return Identified(analysis, study.identity)
-
-    def _case(self, request: Request, stages: Stages) -> tuple[Case, Study]:
-        """The one case of the input, and the study that it belongs to."""
-        sequences = self.bundle.manifest.input.kind == "sequence"
-        single_dicom = request.path.is_file() and format_of(request.path) == "dicom"
-        with stages("choose", 0.0):
-            inputs = None
-            if not single_dicom:
-                inputs = open_inputs([request.path], sequences=sequences, stack=request.stack)
-        if inputs is None or inputs.kind == "dicom":
-            study = read_study(request, None, stages)
-            case = Case(study.series[0].key, {"image": study.volume}, group=study.pseudonym)
-            return case, study
-        if request.series is not None:
-            raise UsageError("--series names a DICOM series, and the input is not DICOM.")
-        if len(inputs) != 1:
-            raise AmbiguousInput(
-                f"The input holds {len(inputs)} cases, and analyze looks at one.",
-                path=request.path,
-                remedy="Name one of them, or use 'diaphane predict' for many.",
-            )
-        with stages("read", 0.1):
-            case = inputs.entries[0].load()
-        volume = case.volume
-        choice = SeriesChoice(
-            case.key,
-            None,
-            volume.modality,
-            volume.shape[0],
-            volume.geometry.spacing,
-            None,
-            taken=True,
-            reasons=("only",),
-        )
-        return case, Study(volume, case.group or case.key, (choice,), identity=Identity())
 
     def _region(self, case: Case) -> Region | None:
         """What the bundle looks at, where that is not the whole image."""
@@ -165,6 +131,54 @@ class Generic:
             rank=_rank(assessment),
             notes=("pixels",) if region is not None and region.measures.unit == "px" else (),
         )
+
+
+def one_case(request: Request, stages: Stages, *, sequences: bool) -> tuple[Case, Study]:
+    """The one case of the input, and the study that it belongs to.
+
+    Parameters
+    ----------
+    sequences:
+        Whether the bundle takes several slices, so that a folder of pictures is a stack.
+
+    Raises
+    ------
+    AmbiguousInput
+        The input holds several cases or series.
+    InputError
+        It cannot be read.
+    """
+    single_dicom = request.path.is_file() and format_of(request.path) == "dicom"
+    with stages("choose", 0.0):
+        inputs = None
+        if not single_dicom:
+            inputs = open_inputs([request.path], sequences=sequences, stack=request.stack)
+    if inputs is None or inputs.kind == "dicom":
+        study = read_study(request, None, stages)
+        case = Case(study.series[0].key, {"image": study.volume}, group=study.pseudonym)
+        return case, study
+    if request.series is not None:
+        raise UsageError("--series names a DICOM series, and the input is not DICOM.")
+    if len(inputs) != 1:
+        raise AmbiguousInput(
+            f"The input holds {len(inputs)} cases, and analyze looks at one.",
+            path=request.path,
+            remedy="Name one of them, or use 'diaphane predict' for many.",
+        )
+    with stages("read", 0.1):
+        case = inputs.entries[0].load()
+    volume = case.volume
+    choice = SeriesChoice(
+        case.key,
+        None,
+        volume.modality,
+        volume.shape[0],
+        volume.geometry.spacing,
+        None,
+        taken=True,
+        reasons=("only",),
+    )
+    return case, Study(volume, case.group or case.key, (choice,), identity=Identity())
 
 
 def _location(
@@ -202,7 +216,7 @@ def _rank(assessment: Assessment) -> float:
     return round(max(assessment.probability.values()), 4)
 
 
-def _shown(volume: Volume) -> Volume:
+def shown_volume(volume: Volume) -> Volume:
     """One channel to draw: luminance of colours, else the first."""
     if volume.voxels.ndim == 3:
         return volume
@@ -212,5 +226,6 @@ def _shown(volume: Volume) -> Volume:
     return volume.with_voxels(first)
 
 
-def _notes(volume: Volume) -> tuple[Note, ...]:
+def spacing_notes(volume: Volume) -> tuple[Note, ...]:
+    """A note where sizes can only be in pixels."""
     return (("pixels", {}),) if None in volume.geometry.spacing[1:] else ()

@@ -43,14 +43,16 @@ def find_app(name: str | Path, *, threads: int | None = None) -> Examiner:
 
         return LungCt()
     from diaphane.apps.generic import Generic
-    from diaphane.bundle import load_classifier
+    from diaphane.apps.outlines import Outlines
+    from diaphane.bundle import Segmenter, load_bundle
     from diaphane.core.errors import BundleNotFound
 
     try:
-        return Generic(load_classifier(name, threads=threads))
+        loaded = load_bundle(name, threads=threads)
     except BundleNotFound as error:
         remedy = f"{error.remedy or ''} The app for a chest CT is lung-ct.".strip()
         raise BundleNotFound(error.problem, path=error.path, remedy=remedy) from error
+    return Outlines(loaded) if isinstance(loaded, Segmenter) else Generic(loaded)
 
 
 def analyze(

@@ -142,6 +142,7 @@ def _row(finding: Finding) -> dict[str, Any]:
         "id": finding.id,
         "code": finding.code,
         "anatomy": dict(finding.location.anatomy),
+        "measurements": {m.code: {"value": m.value, "unit": m.unit} for m in finding.measurements},
         "image": finding.location.instance_number,
         "long_axis": None if long_axis is None else round(long_axis.value, 2),
         "unit": None if long_axis is None else long_axis.unit,
@@ -163,12 +164,15 @@ def summary_lines(analysis: Analysis, out: Path) -> list[str]:
     if shown:
         more = f", {rest} further candidates in findings.json" if rest else ""
         lines.append(f"Findings: {shown}{more}")
-        lines.append(f"First: {_finding_line(analysis.findings[0], language)}")
+        outlined = [f for f in analysis.findings if "label" in f.location.anatomy]
+        lines += [f"  {_finding_line(finding, language)}" for finding in outlined[:10]]
+        if not outlined:
+            lines.append(f"First: {_finding_line(analysis.findings[0], language)}")
     else:
         lines += [
             language.say("study", code, values)
             for code, values in analysis.notes
-            if code == "no_candidate"
+            if code in ("no_candidate", "nothing_outlined")
         ]
     lines.append(f"Report: {out / 'report.html'}")
     return lines
@@ -185,14 +189,23 @@ def _series_line(series: SeriesChoice, language: Any) -> str:
 
 def _finding_line(finding: Finding, language: Any) -> str:
     place = finding.location.anatomy
-    parts = [language.say("finding", finding.code)]
+    label = place.get("label")
+    parts = [label or language.say("finding", finding.code)]
     parts += [language.say(kind, place[kind]) for kind in ("side", "third") if kind in place]
     if finding.location.instance_number is not None:
         parts.append(f"image {finding.location.instance_number}")
     long_axis, short_axis = finding.measure("long_axis"), finding.measure("short_axis")
     if long_axis is not None and short_axis is not None:
         parts.append(f"{long_axis.value:.0f} x {short_axis.value:.0f} {long_axis.unit}")
+    amount = finding.measure("volume") or finding.measure("area")
+    if label is not None and amount is not None:
+        parts.append(f"{amount.value:.0f} {amount.unit}")
+    guess = finding.measure("predicted_dice")
+    if guess is not None:
+        parts.append(f"predicted Dice {guess.value:.2f}")
     said = finding.assessment
+    if label is not None:
+        return ", ".join(parts)
     if said.probability is not None:
         known = said.probability
         name = said.positive or max(known, key=lambda c: known[c])

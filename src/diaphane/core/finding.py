@@ -229,6 +229,9 @@ class Analysis:
         Message codes with parameters: ``(code, {parameter: value})``.
     timings:
         Seconds by stage, in order.
+    uncertainty:
+        ``(z, y, x)`` from 0 (certain) to 1, on the native grid, where a model outlined; else
+        ``None``.
     """
 
     app: str
@@ -248,3 +251,4 @@ class Analysis:
     versions: Mapping[str, str] = field(default_factory=dict)
     source: SourceRef | None = field(default=None, repr=False)
     instance_numbers: tuple[int | None, ...] = ()
+    uncertainty: NDArray[np.float16] | None = None

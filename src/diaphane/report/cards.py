@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from diaphane.report.evidence_view import (
     unit_name,
 )
 from diaphane.report.language import Language
-from diaphane.report.sheets import cut, planes
+from diaphane.report.sheets import Sheet, cut, planes
 
 WHOLE_IMAGE_PIXELS = 640
 ZOOM_PIXELS = 340
@@ -32,6 +33,11 @@ def place_words(finding: Finding, lang: Language) -> str:
     return lang.pause.join([*filter(None, [side_words(finding, lang)]), *details])
 
 
+def title_words(finding: Finding, lang: Language) -> str:
+    """What it is; an outlined label by the data set's own name."""
+    return finding.location.anatomy.get("label") or lang.say("finding", finding.code)
+
+
 def side_words(finding: Finding, lang: Language) -> str:
     """Side and third only."""
     anatomy = finding.location.anatomy
@@ -42,7 +48,7 @@ def side_words(finding: Finding, lang: Language) -> str:
 def detail_words(finding: Finding, lang: Language) -> list[str]:
     """What else is known of its place, such as what it touches."""
     anatomy = finding.location.anatomy
-    kinds = sorted(set(anatomy) - {"organ", "side", "third"})
+    kinds = sorted(set(anatomy) - {"organ", "side", "third", "label"})
     return [lang.say(kind, anatomy[kind]) for kind in kinds if anatomy[kind]]
 
 
@@ -100,10 +106,12 @@ def verdict(assessment: Assessment, lang: Language) -> dict[str, Any]:
     shown: dict[str, Any] = dict.fromkeys(("bars", "gauge", "set", "caution"), "")
     shown |= {"probability": None, "reasons": []}
     if not probability:
-        known = [r for r in assessment.reasons if r != "no_classifier"]
+        known = [r for r in assessment.reasons if r not in ("no_classifier", "outline_only")]
         shown["headline"] = (
             lang.text("Outside what this model has seen") if known else lang.text("No probability")
         )
+        if "outline_only" in assessment.reasons:
+            shown["headline"] = lang.text("Outlined, not rated")
         shown["outside"] = bool(known)
         shown["reasons"] = [lang.say("reason", code) for code in assessment.reasons]
         return shown
@@ -192,6 +200,7 @@ def card(
     if finding.mask_label is not None and analysis.labels is not None:
         mask = analysis.labels == finding.mask_label
     layer = None if finding.evidence is None else Layer.of(finding.evidence)
+    unsure = Unsure(analysis.uncertainty)
     centre = [float(finding.location.key_slice), *finding.location.centre_index[1:]]
     names = planes(geometry)
     box = pictures.body_box(analysis.volume, values)
@@ -207,7 +216,7 @@ def card(
         for name in names:
             sheet = cut(geometry, name, centre, extent=extent, pixels=ZOOM_PIXELS)
             coarse = cut(geometry, name, centre, extent=extent, pixels=ZOOM_PIXELS // 2)
-            colours = "" if layer is None else layer.over(coarse)
+            colours = unsure.over(coarse) if layer is None else layer.over(coarse)
             zooms.append(pictures.paint(sheet, values, ranges, mask=mask, evidence=colours))
     frame = None
     if zoomed:
@@ -216,9 +225,9 @@ def card(
         tall = extent / (key.size[0] * key.pixel)
         frame = (100 * (x - wide / 2), 100 * (y - tall / 2), 100 * wide, 100 * tall)
     colours = ""
-    if not zooms and layer is not None:
+    if not zooms:
         half = cut(geometry, names[0], centre, box=box, pixels=WHOLE_IMAGE_PIXELS // 2)
-        colours = layer.over(half)
+        colours = unsure.over(half) if layer is None else layer.over(half)
     evidence = (
         None
         if finding.evidence is None or layer is None
@@ -227,7 +236,7 @@ def card(
     return {
         "number": place,
         "id": f"finding-{place}",
-        "title": lang.say("finding", finding.code),
+        "title": title_words(finding, lang),
         "place": place_words(finding, lang),
         "origin": lang.say("origin", "reader") if finding.origin == "reader" else "",
         "size": size_words(finding, lang),
@@ -238,9 +247,25 @@ def card(
         "zooms": zooms,
         "windows": list(ranges),
         "evidence": evidence,
+        "unsure": layer is None and analysis.uncertainty is not None,
         "rules": [rule_view(rule, lang) for rule in finding.rules],
         "image": image_words(finding, analysis, lang),
     }
+
+
+@dataclass(frozen=True, eq=False)
+class Unsure:
+    """How unsure the model was, drawn over pictures; ``values`` ``(z, y, x)`` or ``None``."""
+
+    values: NDArray[Any] | None
+
+    def over(self, sheet: Sheet) -> str:
+        """A transparent layer for a sheet, empty where nothing is known."""
+        if self.values is None:
+            return ""
+        # Below a fifth it is the haze of every outline's rim, and would hide the image.
+        seen = np.clip(sheet.sample(self.values) - 0.2, 0, None)
+        return pictures.heat(seen, 0.8)
 
 
 def _extent(finding: Finding, spacing: tuple[float | None, ...]) -> float:
@@ -268,6 +293,8 @@ def _facts(finding: Finding, analysis: Analysis, lang: Language) -> list[tuple[s
         taken.add(code)
         pure = measurement.unit in ("1", "")
         words = lang.number(measurement.value, 2) if pure else measured_words(finding, code, lang)
+        if code == "uncertain_share":
+            words = lang.percent(measurement.value)
         shown.append((lang.say("measurement", code), words))
     place = image_words(finding, analysis, lang)
     if place:

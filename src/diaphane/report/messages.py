@@ -33,6 +33,7 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "finding.mass": mark("Lung mass"),
         "finding.lung_mass": mark("Lung mass"),
         "finding.lesion": mark("Lesion"),
+        "finding.outline": mark("Outlined structure"),
         "finding.image": mark("Whole image"),
         "finding.whole_image": mark("Whole image"),
         "origin.proposed": mark("proposed by the program"),
@@ -76,6 +77,8 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "measurement.equivalent_diameter": mark("Diameter of the ball of equal volume"),
         "measurement.max_extent": mark("Largest extent"),
         "measurement.slices": mark("Images it spans"),
+        "measurement.predicted_dice": mark("Predicted Dice"),
+        "measurement.uncertain_share": mark("Uncertain part of the outline"),
         # Why there is no probability.
         "reason.larger_than_training": mark(
             "It is larger than any nodule that the model was trained on (30 mm)."
@@ -86,6 +89,7 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "reason.unlike_training": mark(
             "Its appearance lies outside what the model was trained on."
         ),
+        "reason.outline_only": mark("The model outlines structures and rates nothing."),
         "reason.no_classifier": mark("No classifier was run on this finding."),
         "reason.not_segmented": mark("Its outline could not be drawn."),
         "reason.unknown_spacing": mark("The image does not state its size in millimetres."),
@@ -132,6 +136,18 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
             "Its mean density is below that of solid tissue; it may be part-solid or ground-glass."
         ),
         "note.rule_disagrees": mark("Rule and model disagree: a reason to look again."),
+        "note.outline_expected_good": mark(
+            "The model expects its outline to agree well with an expert's (predicted Dice 0.85 "
+            "or more)."
+        ),
+        "note.outline_expected_fair": mark(
+            "The model expects its outline to agree fairly with an expert's (predicted Dice 0.70 "
+            "to 0.85): check the border."
+        ),
+        "note.outline_expected_poor": mark(
+            "The model expects its outline to agree poorly with an expert's (predicted Dice "
+            "below 0.70): do not use its size without checking."
+        ),
         "note.pixels": mark("The image does not state its spacing: sizes are in pixels."),
         # Notes and limits of the study.
         "study.refused_series": mark("%(count)s further series could not be read."),
@@ -149,6 +165,8 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
             "Measured (%(set)s, %(size)s mm): the search proposes %(value)s of the nodules "
             "(%(low)s to %(high)s; n = %(n)s), with %(false_per_scan)s others a scan."
         ),
+        "study.nothing_outlined": mark("Nothing was outlined."),
+        "study.labels_absent": mark("Not found in this image: %(names)s."),
         "study.pixels": mark("The image does not state its spacing: sizes are in pixels."),
         "study.thick_slices": mark(
             "Slices are %(spacing)s mm apart: small nodules can be missed, and sizes are uncertain."
@@ -158,6 +176,10 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "study.contrast": mark("Contrast medium may raise measured densities."),
         "limit.not_a_device": mark(
             "This is research software, not a medical device; it must not guide care."
+        ),
+        "limit.outline_by_model": mark(
+            "Outlines are a model's. Predicted Dice is its own estimate of how well they agree with "
+            "an expert's, fitted on held-out cases; images unlike those can mislead it."
         ),
         "limit.not_normal": mark(
             "That nothing was proposed does not mean that the lungs are normal."

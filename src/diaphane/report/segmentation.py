@@ -31,6 +31,17 @@ _PALETTE = ((230, 110, 40), (60, 150, 200), (110, 180, 90), (190, 110, 190), (22
 _COLOURS = {"right_lung": (90, 160, 200), "left_lung": (90, 190, 170)}
 
 
+def _of_label(name: str, number: int) -> dict[str, Any]:
+    """Segment of a data set's label, which no vocabulary need know."""
+    return {
+        "category": _TISSUE,
+        "type": _TISSUE,
+        "label": name[:64],
+        "tracking": name[:64],
+        "colour": _PALETTE[number % len(_PALETTE)],
+    }
+
+
 @dataclass(frozen=True)
 class _Maker:
     """Who outlined: a name and version for the file, and what it shows in a few words."""
@@ -82,15 +93,8 @@ def write_label_segmentation(
     bool
         Whether it was written: ``False`` for an input that is not DICOM.
     """
-    known: dict[int, dict[str, Any]] = {
-        value: {
-            "category": _TISSUE,
-            "type": _TISSUE,
-            "label": name[:64],
-            "tracking": name[:64],
-            "colour": _PALETTE[number % len(_PALETTE)],
-        }
-        for number, (value, name) in enumerate(sorted(names.items()))
+    known = {
+        value: _of_label(name, number) for number, (value, name) in enumerate(sorted(names.items()))
     }
     made = _Maker(f"diaphane {maker.name}", maker.version, maker.title or maker.name)
     return _write(np.asarray(labels.voxels), known, source, path, made)
@@ -159,6 +163,10 @@ def _described(analysis: Analysis) -> dict[int, dict[str, Any]]:
             }
     for finding in (*analysis.findings, *analysis.candidates):
         if finding.mask_label is None:
+            continue
+        name = finding.location.anatomy.get("label")
+        if name is not None:
+            known[int(finding.mask_label)] = _of_label(name, len(known))
             continue
         long = finding.measure("long_axis")
         mass = long is not None and long.unit == "mm" and long.value > 30

@@ -22,6 +22,7 @@ from diaphane.report.cards import (
     size_words,
     verdict,
 )
+from diaphane.report.cards import title_words as label_words
 from diaphane.report.language import Language
 from diaphane.report.sheets import cut, planes, sample
 
@@ -46,6 +47,7 @@ def study_view(analysis: Analysis, lang: Language, identity: Identity | None) ->
         "overview": overview(analysis, values, shown),
         "cards": cards,
         "rows": [row_view(f, place, analysis, lang) for place, f in enumerate(shown, start=1)],
+        "outlined": all("label" in f.location.anatomy for f in shown),
         "limits": [lang.say("limit", code, values_) for code, values_ in analysis.limits],
         "bundles": [bundle_view(bundle, lang) for bundle in analysis.bundles],
         "recipe": recipe_view(analysis.recipe, lang),
@@ -67,7 +69,7 @@ def study_view(analysis: Analysis, lang: Language, identity: Identity | None) ->
     }
 
 
-SAID_ELSEWHERE = frozenset({"no_candidate", "more_candidates"})
+SAID_ELSEWHERE = frozenset({"no_candidate", "more_candidates", "nothing_outlined"})
 
 
 def note_words(analysis: Analysis, lang: Language, *, search: bool) -> list[str]:
@@ -160,12 +162,20 @@ def study_facts(analysis: Analysis, lang: Language) -> list[tuple[str, str]]:
 def summary_words(analysis: Analysis, lang: Language) -> str:
     """The result in one line."""
     findings = analysis.findings
+    if not findings and any(code == "nothing_outlined" for code, _ in analysis.notes):
+        return lang.text("Nothing was outlined.")
     if not findings:
         return lang.text("No candidate of 4 mm or more was proposed.")
     if all(is_whole_image(f, analysis) for f in findings):
         shown = verdict(findings[0].assessment, lang)
         chance = shown["probability"]
         return f"{shown['headline']}{lang.colon}{chance}" if chance else str(shown["headline"])
+    if all("label" in f.location.anatomy for f in findings):
+        sizes = [
+            lang.pause.join(filter(None, [label_words(f, lang), _amount(f, lang)]))
+            for f in findings[:SHOWN_FINDINGS]
+        ]
+        return lang.semicolon.join(sizes)
     head = lang.count("%(n)s finding", "%(n)s findings", len(findings))
     largest = max(findings, key=_long_axis)
     parts = [p for p in (place_words(largest, lang), size_words(largest, lang)) if p]
@@ -175,6 +185,11 @@ def summary_words(analysis: Analysis, lang: Language) -> str:
         return f"{head}{lang.colon}{lang.pause.join(parts)}"
     named = lang.text("the largest: %(where)s", where=lang.pause.join(parts))
     return f"{head}{lang.semicolon}{named}"
+
+
+def _amount(finding: Finding, lang: Language) -> str:
+    """Volume, or of an image the area."""
+    return measured_words(finding, "volume", lang) or measured_words(finding, "area", lang)
 
 
 def _long_axis(finding: Finding) -> float:
@@ -200,18 +215,27 @@ def row_view(finding: Finding, place: int, analysis: Analysis, lang: Language) -
     return {
         "number": place,
         "id": f"finding-{place}",
-        "title": lang.say("finding", finding.code),
+        "title": label_words(finding, lang),
         "place": side_words(finding, lang),
         "detail": [
             *detail_words(finding, lang),
             *filter(None, [image_words(finding, analysis, lang)]),
         ],
         "size": size_words(finding, lang),
-        "volume": measured_words(finding, "volume", lang),
+        "volume": _amount(finding, lang),
         "probability": shown["probability"],
         "share": shown.get("share", 0),
+        "quality": quality_words(finding, lang),
         "headline": shown.get("short") or shown["headline"],
     }
+
+
+def quality_words(finding: Finding, lang: Language) -> str:
+    """Expected agreement of an outline with an expert's, where the model states one."""
+    guess = finding.measure("predicted_dice")
+    if guess is None:
+        return ""
+    return lang.text("predicted Dice %(dice)s", dice=lang.number(guess.value, 2))
 
 
 def overview(

@@ -69,6 +69,7 @@ def _rule_words(rule: RuleResult, lang: Language) -> str:
 def _finding_words(finding: Finding, analysis: Analysis, lang: Language) -> str:
     mean = measured_words(finding, "mean_diameter", lang)
     parts = [
+        finding.location.anatomy.get("label", ""),
         place_words(finding, lang),
         size_words(finding, lang),
         lang.text("mean %(size)s", size=mean) if mean else "",
