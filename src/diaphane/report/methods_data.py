@@ -97,7 +97,11 @@ def _images(material: Material, lang: Language) -> Sentences:
     if material.size is not None:
         z, y, x = (lang.number(n) for n in material.size)
         size = f"{x} × {y}" if material.kind == "image" else f"{x} × {y} × {z}"
-        said += lang.pause + lang.text("of a median size of %(size)s voxels", size=size)
+        said += lang.pause + (
+            lang.text("of a median size of %(size)s pixels", size=size)
+            if material.kind == "image"
+            else lang.text("of a median size of %(size)s voxels", size=size)
+        )
         steps = material.spacing
         if steps is not None and all(step is not None for step in steps[1:]):
             shown = [s for s in (steps[2], steps[1], steps[0]) if s is not None]
@@ -191,7 +195,9 @@ def preprocessing_sentences(plan: Mapping[str, Any], lang: Language) -> Sentence
     words = [step_words(step, lang) for step in steps]
     if words:
         said.append(
-            lang.text("Images were prepared in this order: %(steps)s.", steps="; ".join(words))
+            lang.text(
+                "Images were prepared in this order: %(steps)s.", steps=lang.semicolon.join(words)
+            )
         )
     spec = plan.get("input") or {}
     size = spec.get("size")

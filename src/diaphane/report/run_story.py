@@ -45,7 +45,11 @@ def choice(value: Any, lang: Language) -> str:
     if isinstance(value, Mapping) and isinstance(value.get("steps"), (list, tuple)):
         words = "; ".join(step_words(step, lang) for step in value["steps"])
     elif isinstance(value, Mapping):
-        parts = [f"{str(k).replace('_', ' ')} {choice(v, lang)}" for k, v in value.items()]
+        parts = [
+            f"{str(k).replace('_', ' ')} {choice(v, lang)}"
+            for k, v in value.items()
+            if v is not None and v not in ((), [], {}, "")
+        ]
         words = "; ".join(parts)
     elif isinstance(value, (list, tuple)):
         words = lang.text(", ").join(choice(v, lang) for v in value)
