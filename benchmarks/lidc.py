@@ -33,7 +33,8 @@ from diaphane.evaluate import (
 from diaphane.learn.cases import CaseStore, read_cases, targets
 from diaphane.learn.history import History
 from diaphane.learn.judging import held_out
-from diaphane.learn.loop import Task, fit_member, reproducible
+from diaphane.learn.loop import Task, fit_member
+from diaphane.learn.rhythm import reproducible
 from diaphane.learn.plans import Plan
 from diaphane.learn.splits import Member, first_appearance, members_of, strata
 from diaphane.preprocess import Recipe

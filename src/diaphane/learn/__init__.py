@@ -7,6 +7,7 @@ from diaphane.learn.augment import Augmentation
 from diaphane.learn.fingerprint import Fingerprint
 from diaphane.learn.planning import Planned, plan
 from diaphane.learn.plans import Plan
-from diaphane.learn.training import Run, TrainOptions, train
+from diaphane.learn.runs import Run
+from diaphane.learn.training import TrainOptions, train
 
 __all__ = ["Augmentation", "Fingerprint", "Plan", "Planned", "Run", "TrainOptions", "plan", "train"]

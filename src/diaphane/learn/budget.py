@@ -67,17 +67,36 @@ class Budget:
         steps = int(room / (max(seconds_per_step, 1e-9) * max(1, members)))
         return max(least, steps if most is None else min(steps, most))
 
-    def watch(self, members: int, reserve: float) -> Watch:
-        """The watch of the next of ``members`` networks that are still to be trained."""
+    def watch(self, members: int, reserve: float, expected: float = 0.0) -> Watch:
+        """The watch of the next of ``members`` networks that are still to be trained.
+
+        Parameters
+        ----------
+        expected:
+            Seconds that a step was measured to take; when steps turn out slower, so will all that
+            follows, and the watch keeps more for it.
+        """
         share = max(0.0, self.left() - reserve) / max(1, members)
-        return Watch(time.monotonic() + share)
+        return Watch(time.monotonic() + share, expected, reserve / max(1, members))
 
 
 @dataclass(frozen=True)
 class Watch:
-    """When one network must be done, in seconds of :func:`time.monotonic`; ``None``: never."""
+    """When one network must be done.
+
+    Attributes
+    ----------
+    ends:
+        In seconds of :func:`time.monotonic`; ``None`` is never.
+    expected:
+        Seconds that a step should take; 0 if that is not known.
+    reserve:
+        Seconds kept for what follows, at the expected pace.
+    """
 
     ends: float | None = None
+    expected: float = 0.0
+    reserve: float = 0.0
 
     def calls(self, step: int, steps: int, pace: float, *, now: float | None = None) -> bool:
         """Whether the final annealing must begin at ``step`` to end in time.
@@ -92,7 +111,9 @@ class Watch:
         if self.ends is None or step + tail(steps) >= steps:
             return False
         at = time.monotonic() if now is None else now
-        return at + 1.1 * pace * tail(steps) >= self.ends
+        slower = pace / self.expected - 1.0 if self.expected else 0.0
+        late = self.reserve * min(3.0, max(0.0, slower))
+        return at + 1.1 * pace * tail(steps) + late >= self.ends
 
 
 def tail(steps: int) -> int:

@@ -20,11 +20,13 @@ from diaphane.learn.augment import (
     Augmentation,
     Sample,
     Turn,
+    augment_batch,
     draw_shade,
     draw_turn,
     shade,
     turn,
 )
+from diaphane.learn.cache import Cache
 from diaphane.learn.plans import Plan
 
 if TYPE_CHECKING:
@@ -48,8 +50,8 @@ class Kept:
     concepts: NDArray[np.float32]
 
     @classmethod
-    def of(cls, sample: Sample, *, exact: bool) -> Kept:
-        """Pack; ``exact`` keeps every value within 1e-6."""
+    def of(cls, sample: Sample, cache: Cache, *, exact: bool) -> Kept:
+        """Pack into the cache; ``exact`` keeps every value within 1e-6."""
         image, mask = sample.image, sample.mask
         packed: Array = image if exact else image.astype(np.float16)
         if image.size and image.min() >= 0.0 and image.max() <= 1.0:
@@ -58,7 +60,9 @@ class Kept:
                 packed = steps.astype(np.uint8)
         marked = mask.astype(np.uint8)
         whole = bool((marked == mask).all())
-        return cls(packed, marked if whole else mask, sample.concepts)
+        packed = np.ascontiguousarray(packed)
+        kept = np.ascontiguousarray(marked if whole else mask)
+        return cls(cache.keep(packed), cache.keep(kept), sample.concepts)
 
     def open(self) -> Sample:
         """Unpack to float32."""
@@ -119,19 +123,33 @@ class CaseStore:
 
     def changed(self, case: int, seed: int, epoch: int) -> Sample:
         """A case as one epoch of training sees it: a function of seed, epoch and case."""
-        random = np.random.default_rng([seed, _SHADE, epoch, case])
-        versions = self.versions[case] if self.versions else []
-        if versions:
-            take = int(random.integers(0, len(versions)))
+        return self.all_changed([case], seed, epoch)[0]
+
+    def all_changed(
+        self, cases: Sequence[int] | NDArray[np.int64], seed: int, epoch: int
+    ) -> list[Sample]:
+        """Cases as one epoch of training sees them; each is the same whatever its company."""
+        numbers = [int(case) for case in cases]
+        randoms = [np.random.default_rng([seed, _SHADE, epoch, case]) for case in numbers]
+        if not self.versions or not any(self.versions[case] for case in numbers):
+            samples = [self.plain[case].open() for case in numbers]
+            return augment_batch(samples, self.how, randoms, outlined=self.outlined)
+        made = []
+        for case, random in zip(numbers, randoms, strict=True):
+            if not self.versions[case]:
+                alone = [self.plain[case].open()]
+                made += augment_batch(alone, self.how, [random], outlined=self.outlined)
+                continue
+            take = int(random.integers(0, len(self.versions[case])))
             plain = random.random() < self.how.plain
-            sample = (self.plain[case] if plain else versions[take]).open()
-        else:
-            sample = self.plain[case].open()
-            how = draw_turn(self.how, len(sample.mask), random)
-            image, mask = turn(sample.image, sample.mask, how, outlined=self.outlined)
-            if (mask > 0.5).any():
-                sample = Sample(image, mask, sample.concepts)
-        return shade(sample, draw_shade(self.how, random), outlined=self.outlined)
+            sample = (self.plain[case] if plain else self.versions[case][take]).open()
+            change = draw_shade(self.how, random, sample.image.shape[1])
+            made.append(shade(sample, change, outlined=self.outlined))
+        return made
+
+    def batch(self, cases: Sequence[int] | NDArray[np.int64], seed: int, epoch: int) -> Batch:
+        """Cases as one epoch of training sees them, on the CPU."""
+        return Batch.of(self.all_changed(cases, seed, epoch))
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,15 +166,21 @@ class Batch:
         """Pad samples to the longest one."""
         steps = max(len(sample.mask) for sample in samples)
         channels, height, width = samples[0].image.shape[1:]
-        image = np.zeros((len(samples), steps, channels, height, width), dtype=np.float32)
-        mask = np.zeros((len(samples), steps, height, width), dtype=np.float32)
+        # Torch aligns its memory alike every time, and so sums alike to the last bit.
+        image = torch.zeros(len(samples), steps, channels, height, width)
+        mask = torch.zeros(len(samples), steps, height, width)
         for row, sample in enumerate(samples):
-            image[row, : len(sample.mask)] = sample.image
-            mask[row, : len(sample.mask)] = sample.mask
-        length = np.array([len(sample.mask) for sample in samples], dtype=np.int64)
-        concepts = np.stack([sample.concepts for sample in samples]).astype(np.float32)
-        parts = [torch.from_numpy(part) for part in (image, mask, length, concepts)]
+            image[row, : len(sample.mask)].numpy()[...] = sample.image
+            mask[row, : len(sample.mask)].numpy()[...] = sample.mask
+        length = torch.tensor([len(sample.mask) for sample in samples], dtype=torch.int64)
+        concepts = torch.from_numpy(np.stack([sample.concepts for sample in samples])).clone()
+        parts = (image, mask, length, concepts)
         return cls(*(part if device is None else part.to(device) for part in parts))
+
+    def rows(self, part: slice, device: torch.device) -> Batch:
+        """Some of the cases, on a device."""
+        whole = (self.image, self.mask, self.length, self.concepts)
+        return Batch(*(each[part].to(device) for each in whole))
 
 
 def read_cases(
@@ -168,15 +192,17 @@ def read_cases(
     salt: str,
     seed: int,
     threads: int = 1,
+    cache: Cache | None = None,
     progress: Progress = silent,
 ) -> CaseStore:
-    """Read and prepare every case of a dataset once.
+    """Read and prepare every case of a dataset once; ``cache`` keeps them, in memory by default.
 
     Cases that cannot be read or prepared are set aside in ``refused``; the rest goes on. Versions
     (see ``Augmentation.versions``) are a function of seed, version and case alone.
     """
     store = CaseStore(spec, how)
     entries = list(dataset.entries)
+    held = cache or Cache()
 
     def one(number: int) -> tuple[Entry, CaseRow, Kept, list[Kept]] | Refused:
         entry = entries[number]
@@ -187,7 +213,7 @@ def read_cases(
             return Refused(entry.name, error)
         sample = Sample(prepared.image, prepared.mask, prepared.concepts)
         others = [
-            _version(case, spec, recipe, how, np.random.default_rng([seed, _TURN, v, number]))
+            _version(case, store, recipe, held, np.random.default_rng([seed, _TURN, v, number]))
             for v in range(how.versions)
         ]
         row = CaseRow(
@@ -198,7 +224,7 @@ def read_cases(
             hash=case_hash(case, salt),
             slices=prepared.length,
         )
-        return entry, row, Kept.of(sample, exact=True), [k for k in others if k is not None]
+        return entry, row, Kept.of(sample, held, exact=True), [k for k in others if k is not None]
 
     for number, result in enumerate(_in_order(one, len(entries), threads)):
         progress("reading_cases", (number + 1) / len(entries))
@@ -250,18 +276,17 @@ def _in_order(work: Callable[[int], Any], count: int, threads: int) -> Any:
 
 
 def _version(
-    case: Case, spec: InputSpec, recipe: Recipe, how: Augmentation, random: np.random.Generator
+    case: Case, store: CaseStore, recipe: Recipe, cache: Cache, random: np.random.Generator
 ) -> Kept | None:
     """One changed version of a case, prepared; ``None`` when nothing of it is left."""
-    change = draw_turn(how, case.volume.shape[0], random)
+    change = draw_turn(store.how, case.volume.shape[0], random)
     try:
-        prepared = prepare_case(
-            turned_case(case, change, outlined=spec.mask == "foreground"), spec, recipe
-        )
+        changed = turned_case(case, change, outlined=store.outlined)
+        prepared = prepare_case(changed, store.spec, recipe)
     except NotApplicable:
         return None
     sample = Sample(prepared.image, prepared.mask, prepared.concepts)
-    return Kept.of(sample, exact=False)
+    return Kept.of(sample, cache, exact=False)
 
 
 def turned_case(case: Case, change: Turn, *, outlined: bool) -> Case:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from diaphane.core.files import write_text
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch of one network.
+    """One epoch of one network; on a large set, the part of one between two looks.
 
+    ``step`` counts the optimiser's steps so far.
     ``stop_loss`` and ``stop_metric`` (area under the curve; accuracy where it is undefined) are of
     the averaged weights on the stopping cases, ``None`` without any.
     """
@@ -22,6 +24,7 @@ class Epoch:
     fold: int
     seed: int
     epoch: int
+    step: int
     loss: float
     stop_loss: float | None
     stop_metric: float | None
@@ -30,16 +33,18 @@ class Epoch:
 
 
 class History:
-    """All epochs of a run, kept in ``metrics.csv``."""
+    """All epochs of a run, kept in ``metrics.csv``; ``watch`` is told of each new one."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, watch: Callable[[Epoch], None] | None = None) -> None:
+        self.path, self.watch = path, watch
         self.epochs: list[Epoch] = _read(path) if path.exists() else []
 
     def add(self, epoch: Epoch) -> None:
         """Append and write the file in one step."""
         self.epochs.append(epoch)
         self.write()
+        if self.watch is not None:
+            self.watch(epoch)
 
     def forget_after(self, member: int, epoch: int) -> None:
         """Drop what a killed process wrote after its last saved state."""
@@ -65,7 +70,7 @@ def _cell(value: float | None) -> str:
 def _read(path: Path) -> list[Epoch]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    whole = {"member", "fold", "seed", "epoch"}
+    whole = {"member", "fold", "seed", "epoch", "step"}
     return [
         Epoch(**{k: int(v) if k in whole else (float(v) if v else None) for k, v in row.items()})  # type: ignore[arg-type]  # columns are those of Epoch
         for row in rows

@@ -21,8 +21,8 @@ from diaphane.evaluate import (
     fit_unlike_training,
 )
 from diaphane.learn.cases import CaseStore
-from diaphane.learn.loop import predict
 from diaphane.learn.plans import Plan
+from diaphane.learn.predicting import FEATURES, predict, some
 from diaphane.learn.splits import Member
 from diaphane.models import Ensemble, EvidenceNet
 
@@ -44,7 +44,7 @@ class HeldOut:
     features:
         ``(n, M, D)`` by member, NaN where the member saw the case.
     training:
-        Features of each member's own fitting cases.
+        Features of each member's own fitting cases, or of some of them.
     """
 
     cases: NDArray[np.int64]
@@ -99,7 +99,8 @@ def held_out(
         total[rows] += np.stack([said.logit, said.parts[:, 1]], axis=1)
         count[rows] += 1
         features[rows, number] = said.features[:, 0]
-        training.append(predict(alone, store, member.fit, plan.batch, device).features[:, 0])
+        few = some(member.fit, FEATURES, plan.split.seed)
+        training.append(predict(alone, store, few, plan.batch, device).features[:, 0])
         net.cpu()
     mean = total / count
     return HeldOut(cases, mean[:, 0], mean[:, 1], features, tuple(training))

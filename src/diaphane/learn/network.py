@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from diaphane.core.errors import PlanError
 from diaphane.learn.plans import ConceptPlan, Plan
+from diaphane.learn.pretrained import start_from
 from diaphane.models import EvidenceConfig, EvidenceNet
 
 
@@ -38,7 +39,7 @@ class Loss:
     """The loss of a task, with class weights.
 
     Targets are ``(n, k)`` float32 in 0..1, NaN where not known, for binary and multi-label tasks,
-    and ``(n,)`` int64 for several classes.
+    and ``(n,)`` int64 or shares ``(n, k)`` float32 for several classes.
 
     Parameters
     ----------
@@ -71,6 +72,11 @@ class Loss:
         """Mean loss of logits ``(n, k)``; ``plain`` leaves weights and smoothing out."""
         smoothing = 0.0 if plain else self.smoothing
         weight = None if plain else self.weight.to(logit)
+        if self.task == "multiclass" and target.is_floating_point():
+            count = torch.ones_like(self.weight).to(logit) if weight is None else weight
+            aim = target * (1 - smoothing) + smoothing / target.shape[1]
+            total = (aim * count * functional.log_softmax(logit, dim=1)).sum()
+            return -total / (target * count).sum()
         if self.task == "multiclass":
             return functional.cross_entropy(logit, target, weight, label_smoothing=smoothing)
         known = torch.logical_not(torch.isnan(target))
@@ -80,6 +86,18 @@ class Loss:
         )
         return (each * known).sum() / known.sum().clamp_min(1)
 
+    def aims(self, target: torch.Tensor) -> torch.Tensor:
+        """Targets as shares ``(n, k)`` float32, which can be blended."""
+        if self.task == "multiclass" and not target.is_floating_point():
+            return functional.one_hot(target, len(self.weight)).float()
+        return target
+
+
+def mixes(plan: Plan) -> bool:
+    """Whether batches are blended: only whole images of one shape, without concepts or masks."""
+    whole = plan.input.mask == "none" and not plan.input.concept_names
+    return plan.mixup > 0 and whole and plan.input.max_slices == 1
+
 
 def new_network(
     plan: Plan,
@@ -87,6 +105,8 @@ def new_network(
     concepts: NDArray[np.float32],
     target: torch.Tensor,
     loss: Loss,
+    *,
+    encoder: Mapping[str, torch.Tensor] | None = None,
 ) -> EvidenceNet:
     """A network at the start of training; weights are a function of the seed.
 
@@ -94,9 +114,13 @@ def new_network(
     ----------
     concepts, target:
         Of the training cases ``(n, J)`` and as in :class:`Loss`.
+    encoder:
+        Weights that the encoder starts from.
     """
     torch.manual_seed(seed)
     net = EvidenceNet(network_config(plan))
+    if encoder is not None:
+        start_from(net, encoder)
     with torch.no_grad():
         net.bias.copy_(loss.prior)
         if net.encoder is not None:
@@ -169,10 +193,3 @@ def learnable(net: EvidenceNet, plan: Plan) -> list[torch.nn.Parameter]:
     if net.shapes is not None and plan.concept_fit.first and plan.concept_fit.freeze:
         frozen = {id(parameter) for parameter in net.shapes.parameters()}
     return [parameter for parameter in net.parameters() if id(parameter) not in frozen]
-
-
-def learning_rate(plan: Plan, step: int, steps: int) -> float:
-    """Linear warm-up, then a cosine to zero (Loshchilov and Hutter 2017), at a step from 0."""
-    warm = max(1.0, plan.optimiser.warmup * steps)
-    rise = min(1.0, (step + 1) / warm)
-    return plan.optimiser.learning_rate * rise * 0.5 * (1.0 + math.cos(math.pi * step / steps))

@@ -140,6 +140,14 @@ class RunFolder:
             shutil.rmtree(left, ignore_errors=True)
         shutil.rmtree(self.cache, ignore_errors=True)
 
+    def forsake(self) -> None:
+        """Remove what was written for a run that did not begin."""
+        for path in (self.path / "fingerprint.json", self.encoder):
+            path.unlink(missing_ok=True)
+        for empty in (self.encoder.parent, self.path / "tensorboard", self.path):
+            if empty.is_dir() and not any(empty.iterdir()):
+                empty.rmdir()
+
     def open(self, *, resume: bool) -> dict[str, Any]:
         """Check that the folder may be written to; returns its state, empty for a fresh one.
 

@@ -1,6 +1,7 @@
-"""Where training stands after an epoch, on disk, so that it goes on bit for bit.
+"""Where training stands after a step, on disk, so that it goes on bit for bit.
 
-There is no generator state to keep: every random number is a function of seed, epoch and case.
+There is no generator state to keep: every random number is a function of seed, epoch or step, and
+case.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from safetensors.torch import save as safetensors_bytes
 from diaphane.core.errors import UnreadableFile
 from diaphane.core.files import write_bytes
 
-_FORMAT = "diaphane-training/1"
+_FORMAT = "diaphane-training/2"
 Tensors = dict[str, torch.Tensor]
 
 
@@ -33,6 +34,10 @@ class Position:
         Of the stopping cases; ``best_epoch`` is -1 before the first epoch.
     jump:
         Step at which a nearing deadline forced the final annealing, ``None`` if none did.
+    total, cases:
+        Sum of the losses of the epoch at hand, and the cases in it.
+    pieces:
+        Parts that a batch is cut into, since memory did not hold it whole.
     """
 
     member: int
@@ -41,6 +46,9 @@ class Position:
     best_loss: float = float("inf")
     best_epoch: int = -1
     jump: int | None = None
+    total: float = 0.0
+    cases: int = 0
+    pieces: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +66,13 @@ class Saved:
 
 
 def save_state(path: Path, saved: Saved) -> None:
-    """Write the state of training in one step; the file is whole or absent."""
+    """Write the state of training in one step; the file is whole, or the last one still stands.
+
+    Raises
+    ------
+    OutputError
+        The disk is full; the last state is still there.
+    """
     tensors = {
         **{f"net.{k}": v for k, v in saved.net.items()},
         **{f"average.{k}": v for k, v in saved.average.items()},
@@ -72,7 +86,7 @@ def save_state(path: Path, saved: Saved) -> None:
     plain = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     numbers = {k: (v if v != float("inf") else None) for k, v in asdict(saved.position).items()}
     header = json.dumps({"format": _FORMAT, **numbers})
-    write_bytes(path, safetensors_bytes(plain, {"diaphane": header}))
+    write_bytes(path, safetensors_bytes(plain, {"diaphane": header}), durable=True)
 
 
 def load_state(path: Path) -> Saved:

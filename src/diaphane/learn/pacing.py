@@ -1,0 +1,179 @@
+"""How long things take on this machine, and what fits into a time budget."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from diaphane.learn.budget import Budget
+from diaphane.learn.loading import Ahead, loading_threads
+from diaphane.learn.loop import Pupil, Task
+from diaphane.learn.network import network_config
+from diaphane.learn.plans import Plan
+from diaphane.learn.predicting import FEATURES, predict
+from diaphane.learn.splits import Member
+
+_WARM, _TIMED = 2, 12
+"""Steps before and under the clock."""
+_LONGEST = 2.0
+"""Seconds that timing takes at most, a step more or less."""
+_PROBE_PASSES = 70
+"""Passes through the graph that testing the explanation of one case takes."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What was measured.
+
+    Attributes
+    ----------
+    step:
+        Seconds of one step of the optimiser, with looks at stopping cases and saving.
+    case:
+        Seconds to score one case by one network in one view.
+    export:
+        Seconds to write one network as a graph.
+    waited:
+        Share of the time for which the network waited for batches.
+    """
+
+    step: float
+    case: float
+    export: float = 0.0
+    waited: float = 0.0
+
+
+def measure(task: Task, member: Member, *, export: bool = False) -> Pace:
+    """Take a few steps with the real network and real batches, and forget them.
+
+    Parameters
+    ----------
+    member:
+        The first network's cases.
+    export:
+        Write a graph, too.
+    """
+    pupil = Pupil(Task(**{**vars(task), "state": None, "history": None}), 0, member)
+    step, waited = 0.0, 0.0
+    if pupil.parameters:
+        last = min(_WARM + _TIMED, max(_WARM + 1, pupil.rhythm.steps))
+        began = time.perf_counter()
+        taken = 0
+        with Ahead(pupil.make, 0, last, workers=loading_threads(task.threads)) as ahead:
+            for number, made in enumerate(ahead):
+                pupil.one_step(made)
+                _wait_for(task.device)
+                if number + 1 == _WARM:
+                    began, waited = time.perf_counter(), ahead.waited
+                taken = number + 1 - _WARM
+                if taken > 0 and time.perf_counter() - began > _LONGEST:
+                    break
+        step = (time.perf_counter() - began) / max(1, taken)
+        waited = (ahead.waited - waited) / max(1e-9, step * max(1, taken))
+    few = member.fit[: 2 * task.plan.batch]
+    pupil.shadow.load_state_dict(pupil.average)
+    predict(pupil.shadow, task.store, few[: task.plan.batch], task.plan.batch, task.device)
+    began = time.perf_counter()
+    predict(pupil.shadow, task.store, few, task.plan.batch, task.device)
+    case = (time.perf_counter() - began) / max(1, len(few))
+    looking = len(pupil.stop) * case / pupil.rhythm.look
+    return Pace(1.02 * step + looking, case, _export_time(task.plan) if export else 0.0, waited)
+
+
+def best_threads(task: Task, member: Member, most: int) -> int:
+    """Threads with which a step is fastest: all, or one where the network is too small for more."""
+    if most <= 1 or task.device.type != "cpu":
+        return most
+    before = torch.get_num_threads()
+    found: dict[int, float] = {}
+    try:
+        for threads in (most, 1):
+            torch.set_num_threads(threads)
+            found[threads] = measure(Task(**{**vars(task), "threads": threads}), member).step
+    finally:
+        torch.set_num_threads(before)
+    return 1 if found[1] < 0.95 * found[most] else most
+
+
+def _export_time(plan: Plan) -> float:
+    from diaphane.models import Ensemble, EvidenceNet, export_onnx
+
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as room:
+        export_onnx(
+            Ensemble([EvidenceNet(network_config(plan))], plan.views), Path(room) / "model.onnx"
+        )
+    return time.perf_counter() - began
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is to be done after training, in cases.
+
+    Attributes
+    ----------
+    held, fit:
+        Cases that all networks together score and take features of.
+    scored:
+        Cases of the reported part, which every network scores.
+    members, views:
+        Networks, and views of each.
+    """
+
+    held: int
+    fit: int
+    scored: int
+    members: int
+    views: int
+
+    @classmethod
+    def of(cls, plan: Plan, members: Sequence[Member], scored: int, most: int | None) -> Load:
+        """The load of a run whose judging takes ``most`` cases of a part at most."""
+
+        def bound(count: int) -> int:
+            return count if most is None else min(count, most)
+
+        return cls(
+            sum(bound(len(m.held)) for m in members),
+            sum(min(FEATURES, len(m.fit)) for m in members),
+            bound(scored),
+            len(members),
+            len(plan.views),
+        )
+
+
+def reserve(pace: Pace, load: Load, budget: Budget, probes: int) -> float:
+    """Seconds to keep for all that follows training.
+
+    Judging and tests of the explanations follow from the time of one case; writing, checking and
+    loading the graph from the time of one export; report and figures have a flat share.
+    """
+    judging = pace.case * load.views * (load.held + load.fit + load.scored * load.members)
+    probing = _probe_time(pace, load) * probes
+    graph = pace.export * (2.0 + 0.8 * load.members)
+    return 1.2 * (judging + probing + graph) + 2.0 + 0.04 * budget.seconds
+
+
+def affordable_probes(pace: Pace, load: Load, budget: Budget, most: int) -> int:
+    """Cases to test the explanations on: a twentieth of the budget, 2 at least."""
+    return int(max(2, min(most, 0.05 * budget.seconds / max(1e-9, _probe_time(pace, load)))))
+
+
+def affordable_cases(pace: Pace, plan: Plan, members: int, budget: Budget) -> int:
+    """Cases of a part that judging takes at most: a tenth of the budget, 200 at least."""
+    each = pace.case * len(plan.views) * members
+    return int(max(200, 0.05 * budget.seconds / max(1e-9, each)))
+
+
+def _probe_time(pace: Pace, load: Load) -> float:
+    return _PROBE_PASSES * pace.case * load.members * load.views

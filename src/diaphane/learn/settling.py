@@ -1,0 +1,307 @@
+"""What is decided at the last moment, on the machine at hand, and then frozen: family, steps, folds.
+
+Everything that the clock had a say in stands in ``plan.yaml`` and ``run.json`` before the first
+step, so that a stopped run goes on as the same run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from diaphane.learn.budget import Budget
+from diaphane.learn.cases import CaseStore
+from diaphane.learn.choosing import Short, Trial, Tried, choose_family, reason_for
+from diaphane.learn.loop import Task
+from diaphane.learn.pacing import (
+    Load,
+    Pace,
+    affordable_cases,
+    affordable_probes,
+    best_threads,
+    measure,
+    reserve,
+)
+from diaphane.learn.plans import Plan
+from diaphane.learn.rhythm import Rhythm
+from diaphane.learn.runs import RunFolder, Voice
+from diaphane.learn.splits import Member
+
+_FEWEST = 100
+"""Steps below which a short run says nothing about a family."""
+_SHARE = 0.25
+"""Of the time, or of the steps, that choosing a family takes at most."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The outcome, as ``run.json`` keeps it.
+
+    Attributes
+    ----------
+    family:
+        The family that was chosen; ``None`` where there was nothing to choose.
+    changes:
+        Keys of the plan that differ after its family, with their values.
+    reasons:
+        Why, by key.
+    threads, probes, most:
+        Compute threads; cases that test the explanations; cases of a part that are scored at most.
+    pace, reserve:
+        Seconds of a step and of all that follows training, as measured.
+    """
+
+    family: str | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    threads: int = 1
+    probes: int = 32
+    most: int | None = None
+    pace: float = 0.0
+    reserve: float = 0.0
+
+    def apply(self, plan: Plan) -> Plan:
+        """The plan that training obeys."""
+        if self.family is not None:
+            plan = plan.family(self.family)
+        reasons = {**plan.reasons, **self.reasons}
+        return plan.with_changes(self.changes).model_copy(update={"reasons": reasons})
+
+
+@dataclass(frozen=True, eq=False)
+class Desk:
+    """What settling needs to know and to do.
+
+    Attributes
+    ----------
+    task:
+        With the plan as it was made.
+    divide:
+        Networks of a plan, and how many cases are reported on besides.
+    trial:
+        The cases to choose a family on, given a plan.
+    store_of:
+        Prepared cases for the plan of a family.
+    family:
+        "auto", or the name that was asked for.
+    folds_fixed, threads_free:
+        Whether the number of folds was asked for; whether threads were not.
+    paces:
+        What was measured so far, by family.
+    """
+
+    task: Task
+    divide: Callable[[Plan], tuple[list[Member], int]]
+    trial: Callable[[Plan], Trial]
+    store_of: Callable[[Plan], CaseStore]
+    folder: RunFolder
+    voice: Voice
+    budget: Budget | None
+    family: str = "auto"
+    folds_fixed: bool = True
+    threads_free: bool = False
+    paces: dict[str | None, Pace] = field(default_factory=dict)
+
+    def pace(self, plan: Plan) -> Pace:
+        """How fast the plan's network is."""
+        if plan.chosen not in self.paces:
+            task = replace(self.task, plan=plan, store=self.store_of(plan))
+            self.paces[plan.chosen] = measure(task, self.divide(plan)[0][0], export=not self.paces)
+        exports = max(pace.export for pace in self.paces.values())
+        return replace(self.paces[plan.chosen], export=exports)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What fits into a budget."""
+
+    folds: int
+    steps: int
+    wanted: int
+    reserve: float
+    probes: int
+    most: int
+    pace: Pace
+
+    @property
+    def enough(self) -> bool:
+        """Whether a network can learn something in these steps."""
+        return self.steps >= min(self.wanted, max(_FEWEST, self.wanted // 3))
+
+
+def settle(desk: Desk) -> tuple[Settled, list[Tried]]:
+    """Choose the family, measure, and fit steps and folds to the budget.
+
+    The number of folds comes first, since it says which cases a family may be chosen on.
+
+    Returns
+    -------
+    Settled
+        What to apply to the plan.
+    list of Tried
+        The comparison of families, empty without one.
+    """
+    plan, voice, budget = desk.task.plan, desk.voice, desk.budget
+    threads = voice.threads
+    first = _first_family(plan)
+    if budget is not None and desk.threads_free:
+        task = replace(desk.task, plan=first, store=desk.store_of(first))
+        threads = best_threads(task, desk.divide(first)[0][0], threads)
+        torch.set_num_threads(threads)
+        if threads != voice.threads:
+            voice.say(f"One thread computes: {voice.threads} are not faster here.")
+    desk = replace(desk, task=replace(desk.task, threads=threads))
+    folds = plan.split.folds
+    if budget is not None:
+        options = [folds]
+        if not desk.folds_fixed and folds > 1:
+            options += [k for k in (3, 1) if k < folds]
+        share = 1.0 - _SHARE if len(plan.families) > 1 else 1.0
+        folds = _fit(desk, first, options, budget, share).folds
+        if folds != plan.split.folds:
+            desk = replace(desk, task=replace(desk.task, plan=_with_folds(plan, folds)))
+    family, tried, reason = _family(desk)
+    settled = Settled(family=family, threads=threads, probes=voice.probes)
+    if reason:
+        settled = replace(settled, reasons={"families": reason})
+    if budget is None:
+        return settled, tried
+    fit = _fit(desk, settled.apply(desk.task.plan), [folds], budget, 1.0)
+    return _frozen(desk, plan, settled, fit, budget), tried
+
+
+def _fit(desk: Desk, plan: Plan, options: Sequence[int], budget: Budget, share: float) -> _Fit:
+    """The first number of folds for which enough steps fit into a share of the time, or the last."""
+    pace = desk.pace(plan)
+    found: _Fit | None = None
+    for folds in options:
+        own = _with_folds(plan, folds)
+        members, scored = desk.divide(own)
+        most = affordable_cases(pace, own, len(members), budget)
+        load = Load.of(own, members, scored, most)
+        probes = affordable_probes(pace, load, budget, desk.voice.probes)
+        kept = reserve(pace, load, budget, probes)
+        wanted = Rhythm.of(own, len(members[0].fit)).steps
+        each = pace.step * len(members) / share
+        found = _Fit(
+            folds, budget.steps(each, 1, kept, most=wanted), wanted, kept, probes, most, pace
+        )
+        if found.enough:
+            break
+    assert found is not None
+    return found
+
+
+def _frozen(desk: Desk, plan: Plan, settled: Settled, fit: _Fit, budget: Budget) -> Settled:
+    """Write down what fits, and say it."""
+    all_fit = "all planned steps fit into the budget"
+    some_fit = f"{fit.steps} of {fit.wanted} planned steps fit into the budget"
+    reasons = {
+        "steps": f"a step of {plan.batch} cases takes {1000 * fit.pace.step:.0f} ms here; "
+        f"{all_fit if fit.steps >= fit.wanted else some_fit} beside {fit.reserve:.0f} s for "
+        "judging, export and report"
+    }
+    changes: dict[str, Any] = {"steps": fit.steps, "time_budget": budget.seconds}
+    if fit.folds != plan.split.folds:
+        changes["split"] = {**plan.split.model_dump(mode="json"), "folds": fit.folds}
+        reasons["split"] = (
+            f"{fit.folds} instead of {plan.split.folds} folds fit into the budget"
+            if fit.folds > 1
+            else "the budget is too short for folds; one network, and a part held back by group"
+        )
+        desk.voice.say(f"note: {reasons['split']}.")
+    desk.voice.say(f"{fit.steps} steps per network: {reasons['steps']}.")
+    networks = max(1, fit.folds) * len(plan.seeds)
+    if fit.reserve + fit.steps * networks * fit.pace.step > budget.left():
+        desk.voice.say("warning: the time budget is too short for this dataset; it will be passed.")
+    return replace(
+        settled, changes=changes, reasons={**settled.reasons, **reasons}, probes=fit.probes,
+        most=fit.most, pace=fit.pace.step, reserve=fit.reserve,
+    )  # fmt: skip
+
+
+def _family(desk: Desk) -> tuple[str | None, list[Tried], str]:
+    """The family, the comparison, and one sentence."""
+    plan = desk.task.plan
+    if not plan.families:
+        return None, [], ""
+    names = list(plan.families)
+    if desk.family != "auto":
+        return desk.family, [], "asked for"
+    if len(names) == 1:
+        return names[0], [], ""
+    short = _short_schedule(desk)
+    if short is None:
+        reason = f"{names[0]}: too little time or too few cases to compare it with the others"
+        desk.voice.say(f"note: the network is {reason}.")
+        return names[0], [], reason
+    desk.voice.say(
+        f"Choosing among {', '.join(names)}: {short.folds} folds of "
+        f"{', '.join(str(short.steps[name]) for name in names)} steps."
+    )
+    kept = desk.folder.path / "checkpoint" / "choosing.safetensors"
+    tried = choose_family(
+        desk.task, desk.trial(_first_family(plan)), short, store_of=desk.store_of, kept=kept,
+        progress=lambda stage, share: desk.voice.progress(stage, 0.1 + 0.2 * share),
+    )  # fmt: skip
+    reason = reason_for(tried)
+    desk.voice.say(f"Network: {reason}.")
+    return next(row.name for row in tried if row.chosen), tried, reason
+
+
+def _short_schedule(desk: Desk) -> Short | None:
+    """Folds and steps of the choice: frozen when there were some, ``None`` when they are too few."""
+    frozen = desk.folder.read_state().get("choosing")
+    if frozen is not None:
+        return Short(int(frozen["folds"]), dict(frozen["steps"]))
+    plan = desk.task.plan
+    trial = desk.trial(_first_family(plan))
+    groups = len(np.unique(trial.group[trial.pool]))
+    rarest = np.bincount(trial.stratum[trial.pool] + 1)
+    if groups < 6 or rarest[rarest > 0].min() < 6:
+        return None
+    members, _ = desk.divide(_first_family(plan))
+    wanted = {
+        name: Rhythm.of(plan.family(name), len(members[0].fit)).steps for name in plan.families
+    }
+    count = len(plan.families)
+    found: dict[int, dict[str, int]] = {}
+    if desk.budget is None:
+        for folds in (3, 2):
+            share = _SHARE * len(members) / (count * folds)
+            found[folds] = {name: int(share * steps) for name, steps in wanted.items()}
+    else:
+        budget = desk.budget
+        room = _SHARE * budget.left()
+        began = budget.left()
+        paces: dict[str, Pace] = {}
+        for name in plan.families:
+            paces[name] = desk.pace(plan.family(name))
+            if began - budget.left() > 0.5 * room:
+                return None
+        room -= began - budget.left()
+        for folds in (3, 2):
+            each = 0.85 * room / (count * folds)
+            scoring = len(trial.pool) / folds
+            found[folds] = {
+                name: int((each - scoring * pace.case) / max(1e-9, pace.step))
+                for name, pace in paces.items()
+            }
+    for folds, steps in found.items():
+        enough = {name: min(steps[name], wanted[name] // 2) for name in steps}
+        if min(enough.values()) >= _FEWEST:
+            desk.folder.update_state(choosing={"folds": folds, "steps": enough})
+            return Short(folds, enough)
+    return None
+
+
+def _first_family(plan: Plan) -> Plan:
+    return plan.family(next(iter(plan.families))) if plan.families else plan
+
+
+def _with_folds(plan: Plan, folds: int) -> Plan:
+    return plan.with_changes({"split": {**plan.split.model_dump(mode="json"), "folds": folds}})
