@@ -111,7 +111,7 @@ def _row(row: Row, names: tuple[str, str], lang: Language) -> dict[str, Any]:
         "sides": [(lang.number(i.value, 3), _span(i, lang)) for i in (row.first, row.second)],
         "gap": "–" if gap.value is None else lang.signed(gap.value, 3),
         "span": _span(gap, lang, signed=True),
-        "clear": side is not None,
+        "is_clear": side is not None,
         "better": "" if side is None else names[side],
     }
 
