@@ -14,6 +14,7 @@ from diaphane.bundle import prepare_case
 from diaphane.core.errors import DatasetError, PlanError, UsageError
 from diaphane.learn import Plan, plan
 from diaphane.learn.network import network_config
+from diaphane.learn.planning import read_plan
 from diaphane.preprocess import Recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -42,7 +43,9 @@ def test_every_written_plan_reads_back_the_same(planned):
     again = Plan.read(out / "plan.yaml")
     assert again == made.plan.model_copy(update={"reasons": {}})
     text = (out / "plan.yaml").read_text()
-    assert "# the recurrent network reads the slices\nnetwork:" in text
+    assert "an RNN the sequence of them\nnetwork:" in text
+    for key in made.plan.reasons:
+        assert f"\n{key}:" in text
 
 
 def test_a_guess_is_said_aloud_and_a_wish_obeyed(balls, planned):
@@ -117,15 +120,15 @@ def test_twins_in_two_groups_are_warned_of(synthetic, tmp_path):
         (copy / file.name).write_bytes(file.read_bytes())
     made = plan(folder, threads=1)
     assert len(made.fingerprint.duplicates) == 1
-    assert any("same image under different groups" in line for line in made.said)
+    assert any("same image in different groups" in line for line in made.said)
 
 
-def test_pictures_are_read_as_rows(synthetic, tmp_path):
+def test_pictures_keep_their_size_and_may_be_read_as_rows(synthetic, tmp_path):
     made = plan(synthetic.write_pictures(tmp_path / "dots.npz", 20), threads=1).plan
     assert made.input.kind == "image"
     assert made.input.mask == "none"
-    assert made.input.size == (32, 32)
-    assert made.network.sequence == "rows"
+    assert made.input.size == (28, 28)
+    assert made.family("cnn-rnn").network.sequence == "rows"
 
 
 def test_grey_and_colour_files_train_together(tmp_path):
@@ -156,4 +159,4 @@ def test_three_classes_are_multiclass(synthetic, tmp_path):
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda p: p.name)
 def test_shipped_recipes_are_valid_plans(path):
-    network_config(Plan.read(path))
+    read_plan(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Mapping, Sequence
@@ -69,17 +70,16 @@ class MaskReader:
 
     @property
     def values(self) -> tuple[int, ...]:
-        """Values that occur in any mask, ascending."""
+        """Values that occur in any mask that can be read, ascending.
+
+        A mask that cannot is refused with its own case, by :meth:`read`.
+        """
         with self._lock:
             if self._values is None:
                 found: set[int] = set()
                 for path in dict.fromkeys(self.files):
-                    try:
+                    with contextlib.suppress(InputError):
                         found.update(int(v) for v in np.unique(_labels(path).voxels))
-                    except DatasetError:
-                        raise
-                    except InputError as error:
-                        raise DatasetError(error.problem, path=path) from error
                 self._values = tuple(sorted(found)) or (0,)
             return self._values
 

@@ -11,13 +11,18 @@ from diaphane.acquire.dataset import Dataset, refused
 from diaphane.acquire.folders import file_entry, open_class_folders, open_dicom, open_images
 from diaphane.acquire.medmnist import open_medmnist
 from diaphane.acquire.nnunet import is_nnunet, open_nnunet
+from diaphane.acquire.patients import grouped_by_name
 from diaphane.acquire.reading import has_dicom, require_place, visible
 from diaphane.core.errors import DatasetError, EmptyInput, InputError
 from diaphane.privacy import Pseudonymiser
 
 
 def open_dataset(
-    path: str | Path, *, stack: bool | None = None, subgroups: Sequence[str] = ()
+    path: str | Path,
+    *,
+    stack: bool | None = None,
+    subgroups: Sequence[str] = (),
+    group_regex: str | None = None,
 ) -> Dataset:
     """The data set at ``path``, to learn from or to test with; its cases are not yet read.
 
@@ -34,15 +39,26 @@ def open_dataset(
         are, a plain folder is not.
     subgroups:
         Further columns of a manifest that are subgroups.
+    group_regex:
+        A regular expression that finds the group in each case's name: its first capture group, or
+        all that it matches.
 
     Raises
     ------
     DatasetError
-        When a table, split, label or mask is wrong, or a column of ``subgroups`` is not there.
+        When a table, split, label or mask is wrong, or a column of ``subgroups`` is not there; for
+        names that ``group_regex`` does not match.
     EmptyInput
         When there is nothing to read.
+    UsageError
+        When ``group_regex`` is no regular expression.
     """
     place = Path(path)
+    opened = _opened(place, stack=stack, subgroups=subgroups)
+    return opened if group_regex is None else grouped_by_name(opened, group_regex, place)
+
+
+def _opened(place: Path, *, stack: bool | None, subgroups: Sequence[str]) -> Dataset:
     known = _tabled(place, strict=True, subgroups=subgroups)
     if subgroups and (known is None or known.kind != "manifest"):
         raise DatasetError(

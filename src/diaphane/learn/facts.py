@@ -9,6 +9,7 @@ from typing import Any
 
 from diaphane.core.files import write_text
 from diaphane.learn.duplicates import Twin
+from diaphane.learn.symmetry import Symmetries
 
 Spread = dict[str, float]
 """``{"low", "median", "high"}`` over cases."""
@@ -75,8 +76,10 @@ class Fingerprint:
         Label column -> class -> groups.
     splits, split_classes:
         Split -> cases, and split -> label column -> class -> cases; empty when there are none.
-    slices, height, width:
-        Over cases.
+    slices, height, width, aspect:
+        Over cases; ``aspect`` is height over width.
+    spacing, spacings:
+        Median ``(z, y, x)`` in mm, and its spread; ``None`` where not every case states it.
     intensity:
         Per channel, over ``"all"`` and ``"inside"`` what is judged (mask, outline, or what is
         brighter than the darkest voxel).
@@ -89,8 +92,10 @@ class Fingerprint:
         volumes a case. False where grey and colour files are mixed.
     masks, outlined:
         Whether every case has a mask; whether every image is black outside an outline.
-    mask_extent:
-        98th percentile of height and width of masks, or of outlines, in pixels.
+    mask_extent, mask_extent_mm:
+        98th percentile of height and width of masks, or of outlines, in pixels and in mm.
+    symmetries:
+        Which mirrorings leave images and labels what they are; ``None`` where it was not tested.
     given_concepts:
         ``concept:`` columns.
     concept_auc:
@@ -118,7 +123,9 @@ class Fingerprint:
     slices: Spread
     height: Spread
     width: Spread
+    aspect: Spread
     spacing: tuple[float | None, float | None, float | None]
+    spacings: tuple[Spread | None, Spread | None, Spread | None]
     channels: int
     coloured: bool
     modality: str
@@ -129,6 +136,8 @@ class Fingerprint:
     masks: bool
     outlined: bool
     mask_extent: tuple[int, int] | None
+    mask_extent_mm: tuple[float, float] | None = None
+    symmetries: Symmetries | None = None
     given_concepts: tuple[str, ...] = ()
     concept_auc: dict[str, float] = field(default_factory=dict)
     duplicates: tuple[Twin, ...] = ()

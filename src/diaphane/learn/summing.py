@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from diaphane.learn.duplicates import Twin
 from diaphane.learn.facts import Fingerprint, Intensity, SegmentationFacts, Spread
 from diaphane.learn.looking import Seen
+from diaphane.learn.symmetry import Symmetries, symmetries
 
 if TYPE_CHECKING:
     from diaphane.acquire import Dataset, Entry
@@ -28,9 +29,15 @@ def summed(
 ) -> Fingerprint:
     """Facts of a dataset from its readable cases, what each showed, and its duplicates."""
     columns = dataset.label_columns
-    extents = [f.mask_box for f in facts if f.mask_box is not None]
+    boxes = [(f.mask_box, f.spacing) for f in facts if f.mask_box is not None]
+    extent = _extent([box for box, _ in boxes]) if boxes else None
     spacings = [_spread_known([f.spacing[axis] for f in facts]) for axis in range(3)]
     middle = [None if s is None else s["median"] for s in spacings]
+    stated = (
+        [(b[0] * (s[1] or 0.0), b[1] * (s[2] or 0.0)) for b, s in boxes]
+        if spacings[1] is not None and spacings[2] is not None
+        else None
+    )
     low, high = min(f.low for f in facts), max(f.high for f in facts)
     groups = {e.group for e in kept}
     concepts = sorted({name for e in kept for name in e.concepts})
@@ -62,7 +69,9 @@ def summed(
         slices=_spread([f.shape[0] for f in facts]),
         height=_spread([f.shape[1] for f in facts]),
         width=_spread([f.shape[2] for f in facts]),
+        aspect=_spread([f.shape[1] / f.shape[2] for f in facts]),
         spacing=(middle[0], middle[1], middle[2]),
+        spacings=(spacings[0], spacings[1], spacings[2]),
         channels=channels,
         coloured=any(f.coloured for f in facts) and len({f.channels for f in facts}) == 1,
         modality=_most([f.modality for f in facts]),
@@ -72,14 +81,9 @@ def summed(
         intensity=intensity,
         masks=all(f.masked for f in facts),
         outlined=all(f.outlined for f in facts),
-        mask_extent=(
-            (
-                int(np.percentile([e[0] for e in extents], 98)),
-                int(np.percentile([e[1] for e in extents], 98)),
-            )
-            if extents
-            else None
-        ),
+        mask_extent=None if extent is None else (int(extent[0]), int(extent[1])),
+        mask_extent_mm=None if stated is None or extent is None else _extent(stated),
+        symmetries=None if segmenting else _symmetries(columns, kept, facts),
         given_concepts=tuple(concepts),
         concept_auc={name: _concept_auc(kept, columns, name) for name in concepts},
         duplicates=twins[0],
@@ -150,6 +154,32 @@ def _segmentation(
         eight_bit=eight_bit,
         unit=_most([f.unit for f in facts]),
     )
+
+
+def _extent(boxes: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """98th percentile of heights and widths."""
+    return (
+        float(np.percentile([box[0] for box in boxes], 98)),
+        float(np.percentile([box[1] for box in boxes], 98)),
+    )
+
+
+def _symmetries(
+    columns: Sequence[str], entries: Sequence[Entry], facts: Sequence[Seen]
+) -> Symmetries | None:
+    """Mirrorings tested on thumbnails, sorted by content so that the order of files is nothing."""
+    if not columns:
+        return None
+    known = [(f, e) for f, e in zip(facts, entries, strict=True) if e.labels.get(columns[0])]
+    size = max((f.thumbnail.size for f, _ in known), default=0)
+    known = sorted(
+        (pair for pair in known if pair[0].thumbnail.size == size), key=lambda p: p[0].digest
+    )
+    labels = np.array(["|".join(e.labels.get(c) or "" for c in columns) for _, e in known])
+    small = np.stack([f.thumbnail for f, _ in known]).astype(np.float32)
+    if small.ndim == 4:
+        small = small.mean(axis=1)
+    return symmetries(small[:, None], labels)
 
 
 def _counted(entries: Sequence[Entry], column: str) -> dict[str, int]:

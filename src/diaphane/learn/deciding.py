@@ -1,0 +1,382 @@
+"""From a fingerprint to the values of a classification plan, each with its reason; pure."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from diaphane.core.errors import DatasetError, PlanError, UsageError
+from diaphane.learn import settings
+from diaphane.learn.costing import nominal_seconds
+from diaphane.learn.facts import Fingerprint
+from diaphane.learn.framing import Framing, frame
+from diaphane.learn.settings import Situation
+
+_LIKELY_POSITIVE = (
+    "malignant", "cancer", "tumour", "tumor", "disease", "abnormal", "positive", "pos", "present",
+    "yes", "true", "pneumonia", "lesion", "1",
+)  # fmt: skip
+_GRADED = ("none", "no", "minimal", "mild", "moderate", "severe", "very severe", "extreme")
+_ROMAN = ("0", "i", "ii", "iii", "iv", "v", "vi")
+_GRADE = re.compile(r"(?:grade|stage|score|level|class|g|t|kl|bi-?rads|pi-?rads)[ _-]*(\d+|[ivx]+)")
+
+_SETTLED = {
+    "optimiser": "AdamW, warm-up and cosine, averaged weights: the same for every dataset",
+    "smoothing": "labels of medical images are seldom quite sure",
+    "seeds": "one network a fold",
+    "views": "each case is looked at in the ways that augmentation allows; logits are averaged",
+    "set_level": "prediction sets hold the true class so often",
+}
+PATIENCE = 3600.0
+"""Seconds that a default schedule takes at most on two cores, by the cost model."""
+_CROSSED = 2000
+"""Training cases below which networks are cross-validated."""
+
+
+def decide(
+    facts: Fingerprint,
+    *,
+    positive: str | None = None,
+    name: str = "model",
+    concepts: Sequence[str] = (),
+    time_budget: float | None = None,
+) -> tuple[dict[str, Any], list[str]]:
+    """Plan values for a fingerprint, and sentences about guesses.
+
+    Parameters
+    ----------
+    positive:
+        As in :func:`diaphane.learn.plan`.
+    concepts:
+        ``concept:`` columns that enter.
+    time_budget:
+        Seconds that training may take.
+
+    Raises
+    ------
+    UsageError
+        ``positive`` is not a class, or a concept is not a column.
+    PlanError
+        Several label columns, one of which has more than two classes.
+    DatasetError
+        One of two classes has a single case.
+    """
+    why: dict[str, str] = {}
+    said: list[str] = []
+    require_concepts(facts.given_concepts, concepts)
+    values = _task(facts, positive, why, said)
+    framing, situation, network = _seen(facts, values, time_budget, why)
+    spec = {**framing.spec, "given_concepts": list(concepts)}
+    if concepts:
+        why["input"] += "; given concepts: " + ", ".join(concepts)
+    elif facts.given_concepts:
+        said.append(
+            "note: the dataset has the concepts " + ", ".join(facts.given_concepts) + ", which "
+            "enter only when named (--concept)."
+        )
+    values |= {
+        "name": name,
+        "title": name,
+        "intended_use": "Research. Not a medical device.",
+        "input": spec,
+        "recipe": {"version": 1, "name": "planned", "steps": framing.steps},
+        "network": network,
+        "families": settings.families(situation),
+        **_schedule(facts, situation, network, time_budget, why),
+        "augmentation": settings.augmentation(situation),
+        **settings.further(situation),
+    }  # fmt: skip
+    if concepts and not situation.measured:
+        values["concept_fit"] = {"first": True, "freeze": True}
+    why["families"] = "compared by cross-validation on the training cases: " + ", ".join(
+        values["families"]
+    )
+    why["augmentation"] = _of_symmetries(facts, situation)
+    if values["stopping"]["share"] == 0:
+        why["stopping"] = "all steps are taken: the cosine ends the training, no case is held back"
+    else:
+        why["stopping"] = "the best epoch is chosen on a grouped part of the training cases"
+    return {**values, "reasons": why}, said
+
+
+def decide_input(
+    facts: Fingerprint,
+) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]], dict[str, str]]:
+    """Network, input spec, steps of the recipe and reasons, whatever the labels are."""
+    why: dict[str, str] = {}
+    framing, _, network = _seen(facts, {}, None, why)
+    return network, dict(framing.spec), list(framing.steps), why
+
+
+def require_concepts(there: Sequence[str], concepts: Sequence[str]) -> None:
+    """Refuse concepts that the dataset has no column for.
+
+    Raises
+    ------
+    UsageError
+        Naming the first one, and listing what there is.
+    """
+    for wanted in concepts:
+        if wanted not in there:
+            raise UsageError(
+                f"The dataset has no concept '{wanted}'.",
+                remedy=f"It has: {', '.join(there) or 'none'} (columns 'concept:NAME' of labels.csv).",
+            )
+    if len(set(concepts)) < len(concepts):
+        raise UsageError("A concept is named twice.")
+
+
+def learning_cases(facts: Fingerprint) -> int:
+    """Cases that networks learn from: train, and val where there is a test part."""
+    if not facts.splits:
+        return facts.cases
+    return facts.splits.get("train", 0) + (
+        facts.splits.get("val", 0) if "test" in facts.splits else 0
+    )
+
+
+def _seen(
+    facts: Fingerprint, values: Mapping[str, Any], time_budget: float | None, why: dict[str, str]
+) -> tuple[Framing, Situation, dict[str, Any]]:
+    """What the network sees, the situation for the tables, and the network."""
+    kind = "image" if facts.slices["high"] == 1 else "sequence"
+    cases = max(1, learning_cases(facts))
+    most = settings.LARGEST[kind]
+    if cases > settings.MANY:
+        most = min(most, settings.LARGEST_OF_MANY)
+    while True:
+        framing = frame(facts, most=most)
+        found = facts.symmetries
+        spacing = facts.spacing
+        through = None if None in spacing else (spacing[0] or 1.0) / (spacing[2] or 1.0)
+        situation = Situation(
+            kind=kind,
+            cases=cases,
+            size=(framing.spec["size"][0], framing.spec["size"][1]),
+            slices=min(facts.slices["median"], framing.spec["max_slices"]),
+            isotropic=through is None or through <= 2.0,
+            channels=framing.spec["channels"],
+            outlined=framing.spec["mask"] == "foreground",
+            measured=bool(framing.spec["concepts"]),
+            flip_x=found is None or found.flip_x,
+            flip_y=found is not None and found.flip_y,
+            transpose=found is not None and found.transpose,
+        )
+        network = settings.network(situation)
+        smaller = [side for side in settings.SIDES if side < max(situation.size)]
+        if not smaller or max(situation.size) <= 64 or not values:
+            break
+        needed = _nominal(facts, situation, network)
+        if needed <= (PATIENCE if time_budget is None else time_budget):
+            break
+        most = smaller[-1]
+        why["size"] = "smaller than the images, so that enough steps fit into the time"
+    why |= framing.why
+    if "size" in why:
+        why["input"] += f"; {why.pop('size')}"
+    why["network"] = (
+        "single images: a 2-D network; its peer reads the rows of the feature map with an RNN"
+        if kind == "image"
+        else "a 2-D network reads each slice, an RNN the sequence of them"
+    )
+    return framing, situation, network
+
+
+def _nominal(facts: Fingerprint, situation: Situation, network: Mapping[str, Any]) -> float:
+    """Seconds of half the steps of the tables, over all folds."""
+    step = nominal_seconds(network, situation.size, situation.channels, situation.slices)
+    folds = _folds(facts)
+    return 0.5 * folds * settings.steps(situation) * settings.batch(situation) * step
+
+
+def _folds(facts: Fingerprint) -> int:
+    groups = facts.groups
+    return 5 if learning_cases(facts) < _CROSSED and groups >= 10 else 1
+
+
+def _schedule(
+    facts: Fingerprint,
+    situation: Situation,
+    network: Mapping[str, Any],
+    time_budget: float | None,
+    why: dict[str, str],
+) -> dict[str, Any]:
+    """Batch, steps and epochs, split, and weights of classes."""
+    batch, steps = settings.batch(situation), settings.steps(situation)
+    folds = _folds(facts)
+    each = nominal_seconds(network, situation.size, situation.channels, situation.slices)
+    fitting = int(PATIENCE / max(1e-9, folds * batch * each))
+    why["batch"] = f"for {situation.cases} training cases"
+    why["steps"] = f"what {situation.cases} cases need by experience"
+    if fitting < steps and time_budget is None:
+        steps = max(200, fitting)
+        why["steps"] = f"{steps} steps take about an hour on two cores; more would help"
+    if time_budget is not None:
+        why["steps"] = "fitted to the time budget when training starts, measured on that machine"
+    epochs = max(1, math.ceil(steps * batch / max(1, situation.cases)))
+    why["epochs"] = f"{epochs} epochs hold {steps} steps of {batch} cases"
+    why["split"] = _of_split(facts, folds)
+    scarce = min(
+        found * len(classes) / max(1, facts.cases)
+        for classes in facts.classes.values()
+        for found in classes.values()
+    )
+    why["imbalance"] = f"the rarest class has {scarce:.0%} of an even share" + (
+        ": it counts more" if scarce < 0.4 else ""
+    )
+    return {
+        "epochs": epochs,
+        "steps": None if time_budget is not None else steps,
+        "time_budget": time_budget,
+        "batch": batch,
+        "imbalance": "weights" if scarce < 0.4 else "none",
+        "split": {"folds": folds},
+    }
+
+
+def _of_split(facts: Fingerprint, folds: int) -> str:
+    if not facts.splits:
+        text = "the dataset has no splits: "
+        return text + (
+            f"{folds} folds by group, each held back once, whose networks are fused"
+            if folds > 1
+            else "70/15/15 by group"
+        )
+    parts = ", ".join(f"{name} {count}" for name, count in facts.splits.items())
+    how = f"; {folds} folds within the training part" if folds > 1 else ""
+    return f"the dataset's own splits are kept: {parts}{how}"
+
+
+def _of_symmetries(facts: Fingerprint, situation: Situation) -> str:
+    if situation.outlined:
+        return "outlined images have no upright side"
+    if facts.symmetries is None:
+        return "images keep their upright side"
+    measured = facts.symmetries.reasons
+    return "; ".join(f"{name}: {text}" for name, text in measured.items())
+
+
+def _task(
+    facts: Fingerprint, positive: str | None, why: dict[str, str], said: list[str]
+) -> dict[str, Any]:
+    """Task, columns, classes and the positive one."""
+    columns = tuple(facts.classes)
+    classes = {c: list(facts.class_order.get(c) or facts.classes[c]) for c in columns}
+    classes = {c: [v for v in names if v in facts.classes[c]] for c, names in classes.items()}
+    task = "multilabel" if len(columns) > 1 else "binary"
+    if len(columns) == 1 and len(classes[columns[0]]) > 2:
+        task = "multiclass"
+    for column in columns:
+        if task == "multilabel" and len(classes[column]) != 2:
+            raise PlanError(
+                f"With several label columns each needs two classes; '{column}' has "
+                f"{len(classes[column])}.",
+                remedy="Train on that column alone.",
+            )
+        single = [v for v, groups in facts.class_groups[column].items() if groups == 1]
+        if task == "binary" and single:
+            raise DatasetError(
+                f"The class '{single[0]}' of '{column}' has cases of one patient only, who cannot "
+                "both teach and test.",
+                remedy="Add cases of that class; ten patients are few.",
+            )
+    why["task"] = f"{len(columns)} label column(s), " + "; ".join(
+        f"{c}: " + ", ".join(f"{k} {v}" for k, v in facts.classes[c].items()) for c in columns
+    )
+    chosen: dict[str, str] = {}
+    ordinal = False
+    if task == "multiclass":
+        if positive is not None:
+            raise UsageError("--positive is for two classes; this dataset has more.")
+        ordinal = _ordinal(facts, columns[0], classes, why, said)
+    else:
+        asked = _asked(positive, columns, classes)
+        for column in columns:
+            chosen[column] = asked.get(column) or _guess(facts.classes[column], classes[column])
+            if column not in asked:
+                said.append(
+                    f"positive class of '{column}' is guessed: '{chosen[column]}' "
+                    "(choose with --positive)."
+                )
+            classes[column] = sorted(classes[column], key=lambda v: v == chosen[column])
+        why["positive"] = "asked for" if asked else "guessed; sensitivity is for this class"
+    return {
+        "task": task,
+        "label_columns": list(columns),
+        "classes": classes,
+        "positive": chosen,
+        "ordinal": ordinal,
+    }
+
+
+def _ordinal(
+    facts: Fingerprint,
+    column: str,
+    classes: dict[str, list[str]],
+    why: dict[str, str],
+    said: list[str],
+) -> bool:
+    """Whether classes are grades; then they are put in order."""
+    ranks = [grade_of(name) for name in classes[column]]
+    if any(rank is None for rank in ranks) or len(set(ranks)) < len(ranks):
+        why["ordinal"] = "the names of the classes are no grades"
+        return False
+    if facts.kind == "medmnist":
+        why["ordinal"] = "numbers in an archive are codes of classes; write true if they are grades"
+        return False
+    order = sorted(zip(ranks, classes[column], strict=True), key=lambda pair: pair[0] or 0.0)
+    classes[column] = [name for _, name in order]
+    why["ordinal"] = (
+        "the names of the classes are grades, in this order; figures also say by how many grades "
+        "a case is missed"
+    )
+    said.append(
+        f"classes of '{column}' are read as grades: {' < '.join(classes[column])} "
+        "(plan key 'ordinal')."
+    )
+    return True
+
+
+def grade_of(name: str) -> float | None:
+    """Rank of a class by its name: a number, a grade ("grade 2", "III") or a degree ("mild")."""
+    text = name.strip().lower()
+    if re.fullmatch(r"-?\d+(\.\d+)?", text):
+        return float(text)
+    if text in _GRADED:
+        return float(_GRADED.index(text))
+    match = _GRADE.fullmatch(text)
+    text = match[1] if match else text
+    if text.isdigit():
+        return float(text)
+    return float(_ROMAN.index(text)) if text in _ROMAN else None
+
+
+def _asked(
+    positive: str | None, columns: tuple[str, ...], classes: Mapping[str, list[str]]
+) -> dict[str, str]:
+    """Positive class by column as the user gave it."""
+    if positive is None:
+        return {}
+    asked: dict[str, str] = {}
+    if len(columns) == 1 and positive in classes[columns[0]]:
+        return {columns[0]: positive}
+    for part in positive.split(","):
+        column, equals, value = part.partition("=")
+        if not equals:
+            column, value = columns[0], part
+        if column not in classes or value not in classes[column]:
+            known = "; ".join(f"{c}: {', '.join(classes[c])}" for c in columns)
+            raise UsageError(f"'{part}' is not a class of the dataset.", remedy=f"It has {known}.")
+        asked[column] = value
+    return asked
+
+
+def _guess(counts: Mapping[str, int], order: list[str]) -> str:
+    """A name that says so, else the rarer class, else the last one."""
+    for wanted in _LIKELY_POSITIVE:
+        for value in order:
+            if value.lower() == wanted:
+                return value
+    return min(reversed(order), key=lambda value: counts[value])
