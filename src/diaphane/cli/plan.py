@@ -30,6 +30,22 @@ def plan(
         str | None, typer.Option("--positive", help="The positive class.", metavar="CLASS")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the bundle.")] = None,
+    concept: Annotated[
+        list[str] | None,
+        typer.Option("--concept", help="A 'concept:' column that enters; repeatable."),
+    ] = None,
+    group_regex: Annotated[
+        str | None,
+        typer.Option(
+            "--group-regex",
+            help="What in a case's name is its patient: the first capture group, or the whole match.",
+            metavar="REGEX",
+        ),
+    ] = None,
+    time_budget: Annotated[
+        str | None,
+        typer.Option("--time-budget", help="What training may take, as 20m.", metavar="TIME"),
+    ] = None,
     read_as: Annotated[
         str | None, typer.Option("--as", help="Read a folder as 'stack' or 'images'.")
     ] = None,
@@ -42,8 +58,11 @@ def plan(
     Writes fingerprint.json and plan.yaml. Edit plan.yaml, then train with --plan.
     """
     require_learn("Planning")
+    from diaphane.cli.pretrain import seconds_of
     from diaphane.learn import plan as decide
     from diaphane.learn.fingerprint import plain_dict
+    from diaphane.learn.planning import named
+    from diaphane.learn.runs import write_refused
 
     with progress_bar(quiet=quiet, as_json=as_json) as progress:
         made = decide(
@@ -51,6 +70,9 @@ def plan(
             out,
             positive=positive,
             name=name,
+            concepts=tuple(concept or ()),
+            group_regex=group_regex,
+            time_budget=None if time_budget is None else seconds_of(time_budget),
             stack=stack_of(read_as),
             threads=threads,
             progress=progress,
@@ -59,18 +81,22 @@ def plan(
         say_json(
             {
                 "plan": str(out / "plan.yaml"),
+                "task": made.plan.task,
                 "fingerprint": plain_dict(made.fingerprint),
-                "said": list(made.said),
+                "reasons": made.plan.reasons,
+                "said": [named(line, made.names) for line in made.said],
                 "refused": [[case.name, case.error.code] for case in made.refused],
             }
         )
     else:
         for line in made.said:
-            say(line, quiet=quiet)
+            say(named(line, made.names), quiet=quiet)
         for key, reason in made.plan.reasons.items():
             say(f"  {key:14}{reason}", quiet=quiet)
         say(f"Plan: {out / 'plan.yaml'}", quiet=quiet)
     if made.refused:
-        typer.echo(f"diaphane: {len(made.refused)} cases cannot be read", err=True)
+        path = out / "rejected.csv"
+        write_refused(path, made.refused)
+        typer.echo(f"diaphane: {len(made.refused)} refused, see {path}", err=True)
         return SOME_REFUSED
     return DONE
