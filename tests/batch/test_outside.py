@@ -85,7 +85,9 @@ def write_volume(path, values, spacing=(1.0, 1.0, 2.0), origin=(0.0, 0.0, 0.0)):
 
 def test_a_table_gives_the_figures_of_our_own_evaluation(toys, stacks, tmp_path):
     folder = toys.write_toy(tmp_path / "toy", manifest=toys.eight_bit_manifest())
-    ours = batch.evaluate(load_classifier(folder, threads=1), stacks, "all", tmp_path / "a", rounds=50)
+    ours = batch.evaluate(
+        load_classifier(folder, threads=1), stacks, "all", tmp_path / "a", rounds=50
+    )
     theirs = judge(tmp_path / "a/predictions.csv", stacks, tmp_path / "b")
     assert theirs.evaluation.metrics == ours.evaluation.metrics
     assert theirs.evaluation.groups == ours.evaluation.groups == 6
@@ -128,7 +130,7 @@ def test_semicolons_and_a_byte_order_mark(stacks, tmp_path):
     [
         (lambda i: 4.0 * (i % 2) - 2, "logits"),
         (lambda i: 100 * chance(i), "per cent"),
-        (lambda i: "malignant", "not probabilities"),
+        (lambda _: "malignant", "not probabilities"),
     ],
 )
 def test_what_are_no_probabilities(stacks, tmp_path, value, said):
