@@ -16,7 +16,7 @@ def scenes(count: int, *, sided: bool, upright: bool) -> tuple[np.ndarray, np.nd
     for i in range(count):
         if upright:
             image[i, 0, :5] += 0.4
-        row, column = random.integers(5, 13), random.integers(0, 14)
+        row, column = random.integers(5 if upright else 0, 14), random.integers(0, 14)
         if sided:
             column = random.integers(0, 5) + 9 * label[i]
         bright = 0.5 if sided or label[i] else -0.35

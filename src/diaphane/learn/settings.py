@@ -53,10 +53,10 @@ class Situation:
 
 SIDES = (16, 20, 24, 28, 32, 40, 48, 64, 80, 96, 128, 160, 192, 224)
 """Sides of a frame that whole images are brought to."""
-LARGEST = {"image": 224, "sequence": 128}
+LARGEST = {"image": 160, "sequence": 128}
 LARGEST_OF_MANY = 128
 """Largest side of more than ``MANY`` cases."""
-MANY = 5000
+MANY = 1500
 MOST_SLICES = 32
 CONCEPTS = (
     "log_area", "solidity", "elongation", "median_intensity", "intensity_spread", "margin_step",
@@ -65,10 +65,17 @@ CONCEPTS = (
 
 _ENCODERS: tuple[tuple[int, Values], ...] = (
     # Up to which side of the frame, and what reads it.
-    (32, {"widths": [32, 64, 96], "strides": [2, 2, 1], "stem": 16}),
-    (64, {"widths": [24, 48, 96], "strides": [2, 2, 2], "stem": 16}),
+    # Five of the first fit into 5 MB.
+    (32, {"widths": [32, 64, 88], "strides": [2, 2, 1], "stem": 16}),
+    (64, {"widths": [24, 48, 96], "strides": [2, 2, 2], "stem": 0}),
     (128, {"widths": [16, 32, 64, 96], "strides": [2, 2, 2, 2], "stem": 0}),
     (10_000, {"widths": [16, 32, 64, 96, 128], "strides": [2, 2, 2, 2, 2], "stem": 0}),
+)
+_SLICE_ENCODERS: tuple[tuple[int, Values], ...] = (
+    # A case is many slices, so each must cost less.
+    (32, {"widths": [16, 32, 64], "strides": [2, 2, 1], "stem": 0}),
+    (64, {"widths": [16, 32, 64], "strides": [2, 2, 2], "stem": 0}),
+    (10_000, {"widths": [16, 24, 48, 64], "strides": [2, 2, 2, 2], "stem": 0}),
 )
 _DEEP_ENCODERS: tuple[tuple[int, Values], ...] = (
     (32, {"widths": [16, 32, 64], "strides": [2, 2, 1], "depth_strides": [2, 2, 1], "stem": 0}),
@@ -92,11 +99,11 @@ _OPTIMISER: Values = {
 }
 _BATCHES = ((3000, 32), (20_000, 64), (10**9, 128))
 """Fewer than so many cases: batch."""
-_STEPS = ((1000, 700), (3000, 2000), (10_000, 4000), (30_000, 6000), (10**9, 10_000))
+_STEPS = ((1000, 1000), (3000, 2000), (10_000, 4000), (30_000, 6000), (10**9, 10_000))
 """Fewer than so many cases: steps of the optimiser."""
 _WHOLE: Values = {
-    "rotation": 10.0, "scale": 0.1, "stretch": 0.05, "shift": 0.05, "thinning": 0.0,
-    "brightness": 0.05, "contrast": 0.1, "gamma": 0.1, "noise": 0.02,
+    "rotation": 15.0, "scale": 0.15, "stretch": 0.1, "shift": 0.08, "thinning": 0.0,
+    "brightness": 0.1, "contrast": 0.2, "gamma": 0.2, "noise": 0.03,
 }  # fmt: skip
 _OUTLINED: Values = {
     "rotation": 180.0, "scale": 0.14, "shift": 0.0, "thinning": 0.2,
@@ -108,12 +115,12 @@ def network(case: Situation) -> Values:
     """Values of ``NetworkPlan``: the first family."""
     image = case.kind == "image"
     return {
-        **_first(_ENCODERS, max(case.size)),
+        **_first(_ENCODERS if image else _SLICE_ENCODERS, max(case.size)),
         "norm": "group" if batch(case) < 8 else "batch",
         "activation": "relu",
         "rnn": "none" if image else "gru",
         "sequence": "slices",
-        "hidden": 24,
+        "hidden": 16,
         "dropout": 0.2,
     }
 
@@ -123,7 +130,7 @@ def families(case: Situation) -> dict[str, Values]:
     if case.kind == "image":
         return {
             "cnn": {},
-            "cnn-rnn": {"network": {"rnn": "gru", "sequence": "rows", "hidden": 24}},
+            "cnn-rnn": {"network": {"rnn": "gru", "sequence": "rows"}},
         }
     if case.slices < 3:
         return {"cnn-rnn": {}, "cnn": {"network": {"rnn": "none"}}}
@@ -183,7 +190,8 @@ def further(case: Situation) -> Values:
 
 def stride(side: int) -> int:
     """Total stride of what reads a frame of that side, whichever family it is of."""
-    strides = [_first(rows, side)["strides"] for rows in (_ENCODERS, _DEEP_ENCODERS)]
+    tables = (_ENCODERS, _SLICE_ENCODERS, _DEEP_ENCODERS)
+    strides = [_first(rows, side)["strides"] for rows in tables]
     return math.lcm(*(math.prod(each) for each in strides))
 
 
