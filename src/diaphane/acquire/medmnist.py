@@ -24,6 +24,7 @@ from diaphane.privacy import Pseudonymiser
 
 MAX_BYTES = 64 * 2**30
 _SMALL = 256 * 2**20
+_CHANNELS = 4  # a last axis as short as this is colours, where the two before are longer
 _MAX_RATIO = 200  # of a large array to its compressed size; photographs reach 10
 
 Array = NDArray[Any]
@@ -62,7 +63,7 @@ def open_medmnist(path: Path, *, strict: bool = True) -> Dataset:
     """The data set of a MedMNIST ``.npz``; cases are named ``SPLIT/INDEX``.
 
     Any of ``train_*``, ``val_*`` and ``test_*`` may be absent. Images are ``(n, y, x)``,
-    ``(n, y, x, 3)`` or ``(n, z, y, x)``; labels ``(n,)`` or ``(n, 1)``, or ``(n, labels)``
+    ``(n, y, x, c)`` with at most 4 channels, ``(n, z, y, x)`` or ``(n, z, y, x, c)``; labels ``(n,)`` or ``(n, 1)``, or ``(n, labels)``
     for several binary ones. Images without labels are cases only where ``strict`` is false.
 
     Raises
@@ -206,7 +207,7 @@ def _reader(archive: _Archive, split: str, index: int) -> Callable[[], Parts]:
         image = archive.array(f"{split}_images")[index]
         if image.ndim == 2:
             voxels = image[None]
-        elif image.ndim == 3 and image.shape[-1] == 3:
+        elif image.ndim == 3 and image.shape[-1] <= _CHANNELS < min(image.shape[:2]):
             voxels = np.moveaxis(image, -1, 0)[:, None]
         elif image.ndim == 3:
             voxels = image

@@ -15,6 +15,7 @@ from torch import nn
 
 from diaphane.learn.network import network_config
 from diaphane.learn.plans import Plan
+from diaphane.learn.segmenting.network import dense
 from diaphane.learn.segmenting.network import network_config as segmenter_config
 from diaphane.learn.segmenting.plans import SegmentationPlan
 from diaphane.models import EvidenceNet
@@ -222,13 +223,15 @@ def _classifier(plan: Plan) -> _Trial:
 def _segmenter(plan: SegmentationPlan) -> _Trial:
     config = segmenter_config(plan)
     net = SegmentNet(config).train()
+    module: nn.Module = net
+    dense(module)
     some = [
         min(size, step * ceil(16 / step)) if size > 1 else 1
         for size, step in zip(plan.patch, config.total_stride, strict=True)
     ]
 
     def forward(cases: int, small: bool) -> torch.Tensor:
-        image = torch.rand(cases, plan.channels, *(some if small else plan.patch))
+        image = dense(torch.rand(cases, plan.channels, *(some if small else plan.patch)))
         return torch.stack([level.square().mean() for level in net.levels(image)]).sum()
 
     return _Trial(

@@ -192,8 +192,12 @@ def _nominal(facts: Fingerprint, situation: Situation, network: Mapping[str, Any
 
 
 def _folds(facts: Fingerprint) -> int:
-    groups = facts.groups
-    return 5 if learning_cases(facts) < _CROSSED and groups >= 10 else 1
+    """Five where training cases are few; fewer where even groups are."""
+    cases = learning_cases(facts)
+    if cases >= _CROSSED:
+        return 1
+    groups = min(cases, facts.groups)
+    return 5 if groups >= 10 else 3 if groups >= 6 else 2 if groups >= 4 else 1
 
 
 def _schedule(

@@ -128,6 +128,8 @@ def grouped_part(
 def draw_splits(stratum: Index, group: Index, seed: int) -> list[str]:
     """Split names for a dataset that has none: 70 % train, 15 % val, 15 % test, by group.
 
+    A class with fewer than three groups cannot be everywhere: it is left to training.
+
     Raises
     ------
     DatasetError
@@ -138,10 +140,14 @@ def draw_splits(stratum: Index, group: Index, seed: int) -> list[str]:
             "A split into train, val and test needs at least three groups.",
             remedy="Add patients, or correct the group column.",
         )
-    everything = np.arange(len(stratum), dtype=np.int64)
+    scarce = [s for s in np.unique(stratum) if len(np.unique(group[stratum == s])) < 3]
+    tied = np.isin(group, group[np.isin(stratum, scarce)])
+    if len(np.unique(group[~tied])) < 3:
+        tied[:] = False
+    everything = np.flatnonzero(~tied).astype(np.int64)
     rest, test = grouped_part(stratum, group, everything, 0.15, seed)
     train, val = grouped_part(stratum, group, rest, 0.15 / 0.85, seed + 1)
-    names = np.empty(len(stratum), dtype=object)
+    names = np.full(len(stratum), "train", dtype=object)
     for part, name in ((train, "train"), (val, "val"), (test, "test")):
         names[part] = name
     return [str(name) for name in names]
