@@ -20,6 +20,7 @@ from diaphane.cli.console import (
     say_json,
     verb,
 )
+from diaphane.cli.learning_demo import DEMO_TIME, Asked, learning_demo
 
 if TYPE_CHECKING:
     from diaphane.acquire.phantom import Kind, Nodule, Phantom
@@ -42,6 +43,12 @@ def demo(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder for the scan and the results.")
     ] = Path("diaphane-demo"),
+    learn: Annotated[
+        bool, typer.Option("--learn", help="Train and judge a model on made-up pictures instead.")
+    ] = False,
+    time_budget: Annotated[
+        str, typer.Option("--time-budget", help="Time of that training.", metavar="TIME")
+    ] = DEMO_TIME,
     seed: Seed = 0,
     threads: Threads = None,
     quiet: QuietFlag = False,
@@ -50,8 +57,11 @@ def demo(
     """The whole way on a chest CT that it makes itself.
 
     Writes DIR/scan (a DICOM series with known nodules) and DIR/result, and checks that what
-    was planted was found.
+    was planted was found. With --learn, DIR/dataset, DIR/run and DIR/evaluation: 80 labelled
+    pictures, a model trained on them, and its judgement, in about three minutes on two cores.
     """
+    if learn:
+        return learning_demo(Asked(out, seed, threads, time_budget, quiet, as_json))
     from diaphane import apps
     from diaphane.acquire.phantom import chest_phantom
 

@@ -153,8 +153,15 @@ def planning_of(
         budget=seconds("time_budget"),
         seconds=seconds("seconds"),
         steps=whole("steps") or steps,
-        annealed_early_at=whole("annealed_early_at"),
+        annealed_early_at=_earliest(state.get("annealed_early_at")),
     )
+
+
+def _earliest(found: Any) -> int | None:
+    """The first step of any network at which the deadline forced the annealing."""
+    steps = found.values() if isinstance(found, Mapping) else [found]
+    known = [int(step) for step in steps if isinstance(step, (int, float))]
+    return min(known, default=None)
 
 
 def read_families(path: Path) -> tuple[list[Family], str]:
