@@ -168,7 +168,9 @@ def software_sentences(told: Told, lang: Language) -> Sentences:
     said = []
     versions: Sequence[str] = [f"{name} {version}" for name, version in engine.versions.items()]
     if versions:
-        said.append(lang.text("Software: %(versions)s.", versions=lang.text(", ").join(versions)))
+        said.append(
+            lang.text("The software was %(versions)s.", versions=lang.text(", ").join(versions))
+        )
     where = [part for part in (engine.processor, engine.system) if part]
     if versions and where:
         if engine.threads:

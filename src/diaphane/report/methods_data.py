@@ -85,14 +85,12 @@ def data_sentences(material: Material, plan: Mapping[str, Any], lang: Language) 
 
 def _images(material: Material, lang: Language) -> Sentences:
     kind = lang.say("kind", material.kind) if material.kind else ""
-    modality = (
-        lang.say("modality", material.modality)
-        if material.modality and lang.knows("modality", material.modality)
-        else material.modality
-    )
+    modality = "" if material.modality == "OT" else material.modality
+    if lang.knows("modality", modality):
+        modality = lang.say("modality", modality)
     if not kind:
         return []
-    what = f"{kind} ({modality})" if modality and modality != "OT" else kind
+    what = f"{kind} ({modality})" if modality else kind
     said = lang.text("Each case was %(what)s", what=what)
     if material.size is not None:
         z, y, x = (lang.number(n) for n in material.size)

@@ -88,10 +88,16 @@ def _classifier(plan: Mapping[str, Any], network: Mapping[str, Any], lang: Langu
                     kind=kind, hidden=hidden,
                 )
             )  # fmt: skip
+        attends = spec.get("kind") == "sequence" or rnn != "none"
         said.append(
             lang.text(
                 "The score of a class was the sum of a bias and of the contributions of all "
                 "places, weighted by attention, so that the evidence shown adds up to the score."
+            )
+            if attends
+            else lang.text(
+                "The score of a class was the sum of a bias and of the contributions of all "
+                "places, so that the evidence shown adds up to the score."
             )
         )
     names = [*(spec.get("concepts") or ()), *(spec.get("given_concepts") or ())]
@@ -193,8 +199,12 @@ def _optimiser(plan: Mapping[str, Any], facts: RunFacts, lang: Language) -> Sent
     ]  # fmt: skip
     steps = plan.get("steps") or facts.planning.steps
     if steps:
+        early = facts.planning.annealed_early_at is not None
+        planned = lang.number(int(steps))
         said.append(
-            lang.text("Training took %(steps)s steps per network.", steps=lang.number(int(steps)))
+            lang.text("Training was planned for %(steps)s steps per network.", steps=planned)
+            if early
+            else lang.text("Training took %(steps)s steps per network.", steps=planned)
         )
     elif plan.get("epochs"):
         said.append(

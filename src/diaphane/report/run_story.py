@@ -140,7 +140,8 @@ def confusion_view(table: Confusion, lang: Language) -> dict[str, Any]:
     if table.sensitivity is not None and table.specificity is not None:
         notes.append(
             lang.text(
-                "Cross-fitted: sensitivity %(sensitivity)s, specificity %(specificity)s.",
+                "Where it was chosen, cross-fitted: sensitivity %(sensitivity)s, specificity "
+                "%(specificity)s.",
                 sensitivity=lang.percent(table.sensitivity, 1),
                 specificity=lang.percent(table.specificity, 1),
             )
