@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -75,7 +77,7 @@ class InstanceNorm(nn.Module):
             return functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=EPS)
         last = x.movedim(1, -1)
         flat = last.reshape(x.shape[0], -1, x.shape[1])
-        done: torch.Tensor = _Normalise.apply(flat.float(), self.weight, self.bias)
+        done: torch.Tensor = _Normalise.apply(flat.float(), self.weight, self.bias)  # type: ignore[no-untyped-call]  # torch
         return done.to(x.dtype).reshape(last.shape).movedim(-1, 1)
 
 
@@ -139,23 +141,52 @@ class SliceGru(nn.Module):
         cases = rows // depth
         seen = self.given(x).reshape(cases, depth, 6 * size, height, width)
         ahead, back = seen[:, :, : 3 * size], seen[:, :, 3 * size :].flip(1)
-        state = x.new_zeros(cases, 2 * size, height, width)
-        states: list[torch.Tensor] = []
-        for t in range(depth):
-            one, other = ahead[:, t], back[:, t]
-            # Channels of a grouped convolution: all of one direction, then all of the other.
-            gate = self.gates(state) + torch.cat([one[:, : 2 * size], other[:, : 2 * size]], 1)
-            gate = torch.sigmoid(gate)
-            reset = torch.cat([gate[:, :size], gate[:, 2 * size : 3 * size]], 1)
-            keep = torch.cat([gate[:, size : 2 * size], gate[:, 3 * size :]], 1)
-            new = self.fresh(reset * state)
-            new = torch.tanh(new + torch.cat([one[:, 2 * size :], other[:, 2 * size :]], 1))
-            state = keep * state + (1 - keep) * new
-            states.append(state)
-        stack = torch.stack(states, 1)
+        # Channels of a grouped convolution: all of one direction, then all of the other.
+        gates = torch.cat([ahead[:, :, : 2 * size], back[:, :, : 2 * size]], 2)
+        fresh = torch.cat([ahead[:, :, 2 * size :], back[:, :, 2 * size :]], 2)
+        run = _recurrence if self.training else _looped()
+        stack = run(gates, fresh, self.gates.weight, self.fresh.weight)
         both = torch.cat([stack[:, :, :size], stack[:, :, size:].flip(1)], 2)
         out: torch.Tensor = self.out(both.reshape(rows, 2 * size, height, width))
         return x + out
+
+
+def _recurrence(
+    gates: torch.Tensor, fresh: torch.Tensor, by_gates: torch.Tensor, by_fresh: torch.Tensor
+) -> torch.Tensor:
+    """States ``(N, D, 2 h, y, x)`` of two GRUs side by side.
+
+    Parameters
+    ----------
+    gates, fresh:
+        ``(N, D, 4 h, y, x)`` and ``(N, D, 2 h, y, x)``: what the slices give.
+    by_gates, by_fresh:
+        Kernels of what the former state gives.
+    """
+    size = fresh.shape[2] // 2
+    state = torch.zeros_like(fresh[:, 0])
+    states: list[torch.Tensor] = []
+    for t in range(gates.shape[1]):
+        gate = torch.sigmoid(
+            torch.conv2d(state, by_gates, None, [1, 1], [1, 1], [1, 1], 2) + gates[:, t]
+        )
+        reset = torch.cat([gate[:, :size], gate[:, 2 * size : 3 * size]], 1)
+        keep = torch.cat([gate[:, size : 2 * size], gate[:, 3 * size :]], 1)
+        new = torch.conv2d(reset * state, by_fresh, None, [1, 1], [1, 1], [1, 1], 2) + fresh[:, t]
+        state = keep * state + (1.0 - keep) * torch.tanh(new)
+        states.append(state)
+    return torch.stack(states, 1)
+
+
+@functools.cache
+def _looped() -> Callable[..., torch.Tensor]:
+    """The same with its loop kept: traced, it becomes one loop of the graph, however deep."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # compiling is said to be on its way out
+        made: Callable[..., torch.Tensor] = torch.jit.script(_recurrence)
+    return made
 
 
 def across_slices(width: int, most: int) -> SliceGru:
