@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -50,6 +51,30 @@ def train(
         str | None, typer.Option("--positive", help="The positive class.", metavar="CLASS")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the bundle.")] = None,
+    concept: Annotated[
+        list[str] | None,
+        typer.Option("--concept", help="A 'concept:' column that enters; repeatable."),
+    ] = None,
+    group_regex: Annotated[
+        str | None,
+        typer.Option("--group-regex", help="What in a case's name is its patient.", metavar="RE"),
+    ] = None,
+    time_budget: Annotated[
+        str | None,
+        typer.Option(
+            "--time-budget", help="Time for all of it, as 20m, 90s or 1.5h.", metavar="TIME"
+        ),
+    ] = None,
+    families: Annotated[
+        str,
+        typer.Option(
+            "--families", help="'auto' chooses the plan's best, a name takes it.", metavar="NAME"
+        ),
+    ] = "auto",
+    encoder: Annotated[
+        Path | None,
+        typer.Option("--encoder", help="Start from what 'pretrain' learned.", metavar="DIR"),
+    ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs at most.")] = None,
     read_as: Annotated[
         str | None, typer.Option("--as", help="Read a folder as 'stack' or 'images'.")
@@ -57,6 +82,13 @@ def train(
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Seed of all randomness (plan's, or 0).")
     ] = None,
+    anywhere: Annotated[
+        bool,
+        typer.Option("--anywhere", help="Resume on another machine, not bit for bit."),
+    ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write RUN/tensorboard, too.")
+    ] = False,
     device: Device = "auto",
     threads: Threads = None,
     quiet: QuietFlag = False,
@@ -67,7 +99,9 @@ def train(
     Writes RUN/bundle, RUN/report.html and RUN/metrics.csv. A plan is made first and kept in
     RUN/plan.yaml. Ctrl-C leaves a run that --resume continues.
     """
+    began = time.monotonic()
     require_learn("Training")
+    from diaphane.cli.pretrain import seconds_of
     from diaphane.learn import TrainOptions
     from diaphane.learn import train as learn
 
@@ -78,9 +112,17 @@ def train(
         seed=seed,
         name=name,
         positive=positive,
+        concepts=tuple(concept or ()),
+        group_regex=group_regex,
+        families=families,
+        encoder=encoder,
+        time_budget=None if time_budget is None else seconds_of(time_budget),
+        began=began,
         device=device,
         threads=threads,
         stack=stack_of(read_as),
+        anywhere=anywhere,
+        tensorboard=tensorboard,
     )
     silent_lines = quiet or as_json
     with progress_bar(quiet=quiet, as_json=as_json) as progress:
@@ -107,7 +149,8 @@ def train(
             say(f"Figures ({about.get('split')}, n = {about.get('n')}):", quiet=quiet)
         else:
             say("No figures: the cases left for testing are all of one class.", quiet=quiet)
-        for key in ("auc", "average_precision", "accuracy", "brier", "ece"):
+        shown = ("auc", "average_precision", "accuracy", "brier", "ece", "dice")
+        for key in (*shown, *(key for key in metrics if key.startswith("dice:"))):
             figure = metrics.get(key)
             if figure is not None and figure.value is not None:
                 span = "" if figure.low is None else f"  ({figure.low:.3f} to {figure.high:.3f})"

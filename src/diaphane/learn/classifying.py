@@ -36,6 +36,7 @@ from diaphane.learn.runs import (
     write_refused,
     write_splits,
 )
+from diaphane.learn.scores import write_predictions
 from diaphane.learn.settling import Desk, Settled, settle
 from diaphane.learn.shipping import Making, make_bundle, salt_of, versions
 from diaphane.learn.splits import Member
@@ -170,6 +171,7 @@ class _Work:
 
         nets = self._train(task, members)
         held, judgement, scored = self._judge(nets, members, store, target)
+        write_predictions(folder.path / "predictions.csv", plan, store, judgement)
         making = Making(plan, nets, members, store, splits, judgement, self.salt)
         bundle = make_bundle(
             making, folder.bundle, self._probes(store, scored if len(scored) else held.cases),

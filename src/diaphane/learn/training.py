@@ -14,9 +14,11 @@ from diaphane.core.errors import Interrupted, PlanError
 from diaphane.core.protocols import Progress, silent
 from diaphane.learn.budget import Budget
 from diaphane.learn.classifying import Wishes, train_classification
-from diaphane.learn.fingerprint import check_labels
+from diaphane.learn.facts import Fingerprint
+from diaphane.learn.fingerprint import check_labels, fingerprint
+from diaphane.learn.leaks import warnings
+from diaphane.learn.planning import AnyPlan, named, names_of, read_plan, with_concepts
 from diaphane.learn.planning import plan as make_plan
-from diaphane.learn.planning import read_plan, with_concepts
 from diaphane.learn.plans import Plan
 from diaphane.learn.rhythm import reproducible
 from diaphane.learn.runs import Run, RunFolder, Say, Voice, check_machine, machine
@@ -25,8 +27,6 @@ from diaphane.models import pick_device
 
 if TYPE_CHECKING:
     from diaphane.acquire import Dataset
-
-AnyPlan = Plan | SegmentationPlan
 
 
 @dataclass(frozen=True)
@@ -201,18 +201,24 @@ def _decide(
     regex = chosen.group_regex or getattr(given, "group_regex", None)
     opened = open_dataset(path, stack=chosen.stack, group_regex=regex)
     said: list[str] = []
+    facts: Fingerprint | None = None
     if given is None:
         made = make_plan(
             path, positive=chosen.positive, name=chosen.name, stack=chosen.stack,
             concepts=chosen.concepts, group_regex=chosen.group_regex,
             time_budget=chosen.time_budget, threads=voice.threads, progress=voice.progress,
         )  # fmt: skip
-        said = list(made.said)
-        decided = made.plan
+        said, facts, decided = list(made.said), made.fingerprint, made.plan
     else:
+        decided = given
         if isinstance(given, Plan):
             check_labels(opened)
-        decided = given
+        if not resumed:
+            facts, _ = fingerprint(
+                opened, threads=voice.threads, progress=voice.progress,
+                near=chosen.time_budget is None,
+            )  # fmt: skip
+            said = warnings(facts)
     decided = _overridden(decided, chosen, opened, given=given is not None and not resumed)
     if isinstance(decided, Plan) and chosen.encoder is not None and not resumed:
         from diaphane.learn.pretrained import adopt, load_encoder
@@ -221,10 +227,11 @@ def _decide(
         decided, words = adopt(decided, encoder)
         said += words
         encoder.write_weights(folder.encoder)
+    names = names_of(opened)
     for line in said:
-        voice.say(line)
-    if given is None:
-        made.fingerprint.write(folder.path / "fingerprint.json")
+        voice.say(named(line, names))
+    if facts is not None:
+        facts.write(folder.path / "fingerprint.json")
     known = decided.families if isinstance(decided, Plan) else {}
     if chosen.families not in ("auto", *known) and not resumed:
         raise PlanError(
