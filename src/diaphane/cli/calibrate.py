@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +14,8 @@ from diaphane.cli.console import (
     QuietFlag,
     Seed,
     Threads,
+    aligned,
+    figure_words,
     progress_bar,
     say,
     say_json,
@@ -23,7 +24,6 @@ from diaphane.cli.console import (
 
 if TYPE_CHECKING:
     from diaphane.batch import CalibrationSummary
-    from diaphane.core.evaluation import Interval
 
 
 @verb
@@ -103,9 +103,9 @@ def _tell(done: CalibrationSummary) -> None:
     rows = [
         (
             label.replace("_", " "),
-            words(change.baseline_interval),
-            words(change.model_interval),
-            words(change.difference, sign="+"),
+            figure_words(change.baseline_interval),
+            figure_words(change.model_interval),
+            figure_words(change.difference, sign="+"),
         )
         for label, change in done.changes.items()
     ]
@@ -113,22 +113,3 @@ def _tell(done: CalibrationSummary) -> None:
     say(done.verdict)
     say(f"Bundle: {done.out}")
     say(f"Report: {done.report}")
-
-
-def words(figure: Interval, sign: str = "") -> str:
-    """A figure with its interval in a narrow table."""
-    if figure.value is None:
-        return "undefined"
-    value = f"{figure.value:{sign}.3f}"
-    if figure.low is None or figure.high is None:
-        return value
-    return f"{value} ({figure.low:{sign}.3f} to {figure.high:{sign}.3f})"
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows in columns, the first to the left, wider than the terminal if need be."""
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        say("  ".join(cells))

@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from diaphane.cli.calibrate import aligned, words
-from diaphane.cli.console import JsonFlag, QuietFlag, Seed, progress_bar, say, say_json, verb
+from diaphane.cli.console import (
+    JsonFlag,
+    QuietFlag,
+    Seed,
+    aligned,
+    figure_words,
+    progress_bar,
+    say,
+    say_json,
+    verb,
+)
 from diaphane.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,9 +78,9 @@ def _tell(done: ComparisonSummary) -> None:
     rows = [
         (
             name.replace("_", " "),
-            words(found.baseline_interval),
-            words(found.model_interval),
-            words(found.difference, sign="+"),
+            figure_words(found.baseline_interval),
+            figure_words(found.model_interval),
+            figure_words(found.difference, sign="+"),
         )
         for name, found in done.differences.items()
         if found.difference.value is not None

@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
 from diaphane.core.errors import DiaphaneError
 from diaphane.core.protocols import Progress, silent
+
+if TYPE_CHECKING:
+    from diaphane.core.evaluation import Interval
 
 P = ParamSpec("P")
 
@@ -95,6 +98,25 @@ def say(text: str, *, quiet: bool = False) -> None:
 def say_json(data: Any) -> None:
     """Print one JSON object; NaN is not JSON and is refused."""
     typer.echo(json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False))
+
+
+def figure_words(figure: Interval, sign: str = "") -> str:
+    """A figure with its interval, as the terminal shows it; ``sign`` is "+" for differences."""
+    if figure.value is None:
+        return "undefined"
+    value = f"{figure.value:{sign}.3f}"
+    if figure.low is None or figure.high is None:
+        return value
+    return f"{value} ({figure.low:{sign}.3f} to {figure.high:{sign}.3f})"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows in columns, the first to the left, wider than the terminal if need be."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        say("  ".join(cells))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from diaphane.cli.console import (
     QuietFlag,
     Seed,
     Threads,
+    figure_words,
     progress_bar,
     say,
     say_json,
@@ -23,7 +24,6 @@ from diaphane.core.errors import UsageError
 
 if TYPE_CHECKING:
     from diaphane.batch import EvaluationSummary
-    from diaphane.core.evaluation import Interval
 
 _SHOWN = ("auc", "average_precision", "accuracy", "brier", "ece", "dice", "hd95", "volume_error")
 _MOST_LABELS = 8
@@ -142,12 +142,3 @@ def _tell(done: EvaluationSummary, split: str, *, quiet: bool) -> None:
     if done.unlike_training:
         say(f"  {done.unlike_training} cases are unlike the training set", quiet=quiet)
     say(f"Report: {done.out / 'report.html'}", quiet=quiet)
-
-
-def figure_words(figure: Interval, digits: int = 3) -> str:
-    """A figure with its interval, as the terminal shows it."""
-    if figure.value is None:
-        return "undefined"
-    if figure.low is None or figure.high is None:
-        return f"{figure.value:.{digits}f}"
-    return f"{figure.value:.{digits}f}  ({figure.low:.{digits}f} to {figure.high:.{digits}f})"
