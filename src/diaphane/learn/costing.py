@@ -15,7 +15,7 @@ from torch import nn
 
 from diaphane.learn.network import network_config
 from diaphane.learn.plans import Plan
-from diaphane.learn.segmenting.network import dense
+from diaphane.learn.segmenting.network import dense, dense_network
 from diaphane.learn.segmenting.network import network_config as segmenter_config
 from diaphane.learn.segmenting.plans import SegmentationPlan
 from diaphane.models import EvidenceNet
@@ -224,7 +224,7 @@ def _segmenter(plan: SegmentationPlan) -> _Trial:
     config = segmenter_config(plan)
     net = SegmentNet(config).train()
     module: nn.Module = net
-    dense(module)
+    dense_network(module)
     some = [
         min(size, step * ceil(16 / step)) if size > 1 else 1
         for size, step in zip(plan.patch, config.total_stride, strict=True)
