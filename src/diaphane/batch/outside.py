@@ -99,11 +99,7 @@ def evaluate_predictions(
         raise UsageError(
             "This is the folder of the predictions.", path=folder, remedy="Give another --out."
         )
-    opened = open_dataset(asked.dataset, subgroups=asked.subgroups)
-    chosen = tuple(take_entries(opened, Seen(), asked.split, asked.dataset)[0])
-    table, masks = find_predictions(asked.predictions)
-    work = _Work(asked, opened, chosen, list(opened.notes))
-    scored = _score_table(table, work) if table else _score_masks(masks, work, progress)
+    scored, work = _scored(asked, progress)
     _apply_rule(scored, work, folder)
     settings = {
         "source": "predictions of another tool",
@@ -122,6 +118,36 @@ def evaluate_predictions(
     return EvaluationSummary(
         evaluation, folder, 0, 0, tuple(listed), rejected, _notes(work, evaluation)
     )
+
+
+def score_predictions(
+    asked: Outside, *, progress: Progress = silent
+) -> tuple[ScoredClasses | ScoredMasks, list[str]]:
+    """The usable predictions held against the truth, and what is to be said of the others.
+
+    Raises
+    ------
+    DatasetError
+        Predictions or truth cannot be used, or no case can be judged.
+    """
+    require_split(asked.split)
+    scored, work = _scored(asked, progress)
+    if not (scored.entries if isinstance(scored, ScoredClasses) else scored.cases):
+        first = f" The first: {work.failed[0].problem}" if work.failed else ""
+        raise DatasetError(f"No case could be judged.{first}", path=asked.predictions)
+    notes = list(work.notes)
+    if work.failed:
+        notes.append(f"{len(work.failed)} cases have no usable prediction.")
+    return scored, notes
+
+
+def _scored(asked: Outside, progress: Progress) -> tuple[ScoredClasses | ScoredMasks, _Work]:
+    opened = open_dataset(asked.dataset, subgroups=asked.subgroups)
+    chosen = tuple(take_entries(opened, Seen(), asked.split, asked.dataset)[0])
+    table, masks = find_predictions(asked.predictions)
+    work = _Work(asked, opened, chosen, list(opened.notes))
+    scored = _score_table(table, work) if table else _score_masks(masks, work, progress)
+    return scored, work
 
 
 def find_predictions(place: Path) -> tuple[Path | None, list[Path]]:
