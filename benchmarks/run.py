@@ -18,6 +18,7 @@ BENCHES: dict[str, tuple[list[str], str | None]] = {
     # name: (arguments, data set that it needs)
     "startup": ([], None),
     "resample": ([], None),
+    "sliding": ([], None),
     "analyze": ([str(DATA / "lung_pet_ct_dx" / "A0001_L")], "lung_pet_ct_dx"),
     "froc": ([str(DATA / "lung_pet_ct_dx" / "A0001_L")], "lung_pet_ct_dx"),
     "unseen": ([], None),

@@ -109,7 +109,8 @@ def slide(
     patch:
         Size, padding, and the defaults of ``overlap`` and ``mirror``.
     runner:
-        ``{"image": (N, C, D, H, W) float32}`` to ``{"logit": (N, K, D, H, W)}``.
+        ``{"image": (N, C, D, H, W) float32}`` to ``{"logit": (N, K, D, H, W)}``; the answer is
+        written to.
     overlap:
         Instead of the patch's own.
     mirror:
@@ -192,7 +193,7 @@ class _Sweep:
                 )
             turned = np.flip(found, axes) if axes else found
             if total is None:
-                total = turned if len(self.flips) == 1 else np.array(turned)
+                total = turned if turned.flags.writeable else np.array(turned)
             else:
                 total += turned
         assert total is not None
@@ -205,11 +206,12 @@ class _Sweep:
         there, here = _places(self.lattice, window)
         part = logits[:, *here]
         if len(self.lattice) > 1:
-            z, y, x = (
-                lines[n][inside]
-                for lines, n, inside in zip(self.lattice.weights, window, here, strict=True)
-            )
-            part = part * (z[:, None, None] * (y[:, None] * x))
+            # In place and one axis after the other: a fresh array a patch would cost more.
+            for axis, (lines, n, inside) in enumerate(
+                zip(self.lattice.weights, window, here, strict=True)
+            ):
+                if len(lines) > 1:
+                    part *= lines[n][inside].reshape([-1 if a == axis else 1 for a in range(3)])
         rows = slice(there[self.axis].start - first, there[self.axis].stop - first)
         plane = [where for a, where in enumerate(there) if a != self.axis]
         held[rows, :, *plane] += np.moveaxis(part, self.axis + 1, 0)
