@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from diaphane.learn.network import (
     learnable,
     network_config,
     new_network,
+    optimiser_of,
     start_apart,
 )
 from diaphane.learn.plans import Plan
@@ -147,7 +148,7 @@ class Pupil:
         self.net = net.to(task.device)
         self.concept_bias = start_apart(net, self.loss) if plan.apart else None
         self.parameters = learnable(self.net, plan)
-        self.optimiser = _optimiser(self.parameters, plan)
+        self.optimiser = optimiser_of(self.net, self.parameters, plan)
         self.average = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
         self.best = {k: v.clone() for k, v in self.average.items()}
         self.position = Position(number)
@@ -239,7 +240,7 @@ class Pupil:
             position.step, self.rhythm.steps, position.jump, warmup=plan.optimiser.warmup
         )
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         while True:
             try:
                 value = self._gradient(made, position.pieces)
@@ -384,17 +385,6 @@ def _out_of_memory(error: BaseException) -> bool:
         return True
     said = str(error).lower()
     return "allocate memory" in said or "out of memory" in said
-
-
-def _optimiser(parameters: Sequence[torch.nn.Parameter], plan: Plan) -> torch.optim.Optimizer:
-    groups = [
-        {
-            "params": [p for p in parameters if p.ndim > 1],
-            "weight_decay": plan.optimiser.weight_decay,
-        },
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=plan.optimiser.learning_rate, betas=(0.9, 0.99))
 
 
 def _follow(average: Tensors, net: EvidenceNet, decay: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -193,3 +193,28 @@ def learnable(net: EvidenceNet, plan: Plan) -> list[torch.nn.Parameter]:
     if net.shapes is not None and plan.concept_fit.first and plan.concept_fit.freeze:
         frozen = {id(parameter) for parameter in net.shapes.parameters()}
     return [parameter for parameter in net.parameters() if id(parameter) not in frozen]
+
+
+def optimiser_of(
+    net: EvidenceNet, parameters: Sequence[torch.nn.Parameter], plan: Plan
+) -> torch.optim.Optimizer:
+    """AdamW over some of a network's parameters; weights decay, biases and scales do not.
+
+    ``share`` of a group is its share of the learning rate: that of an encoder that learned before
+    is the plan's ``encoder.rate``.
+    """
+    behind: frozenset[int] = frozenset()
+    if plan.encoder is not None and net.encoder is not None:
+        behind = frozenset(id(p) for p in net.encoder.parameters())
+    parts = [(1.0, [p for p in parameters if id(p) not in behind])]
+    if plan.encoder is not None:
+        parts.append((plan.encoder.rate, [p for p in parameters if id(p) in behind]))
+    groups = [
+        {"params": chosen, "weight_decay": decay, "share": share}
+        for share, own in parts
+        for chosen, decay in (
+            ([p for p in own if p.ndim > 1], plan.optimiser.weight_decay),
+            ([p for p in own if p.ndim <= 1], 0.0),
+        )
+    ]
+    return torch.optim.AdamW(groups, lr=plan.optimiser.learning_rate, betas=(0.9, 0.99))

@@ -114,6 +114,9 @@ class EncoderRef(_Part):
     method: str
     cases: int = Field(ge=1, description="Unlabelled cases that it learned from.")
     steps: int = Field(ge=0)
+    rate: float = Field(
+        default=0.1, gt=0, le=1, description="Share of the learning rate that the encoder follows."
+    )
 
 
 class Plan(_Part):
