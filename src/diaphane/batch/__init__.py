@@ -1,5 +1,6 @@
 """Many inputs through a bundle: reading, running, refusing; whole outputs or none."""
 
+from diaphane.batch.anomaly import AnomalySummary, score_anomaly
 from diaphane.batch.calibrating import CalibrationSummary, calibrate
 from diaphane.batch.comparing import ComparisonSummary, compare
 from diaphane.batch.evaluating import evaluate
@@ -13,6 +14,7 @@ from diaphane.batch.tables import Refusal, columns
 from diaphane.batch.taking import EvaluationSummary
 
 __all__ = [
+    "AnomalySummary",
     "CalibrationSummary",
     "ComparisonSummary",
     "Drawing",
@@ -30,5 +32,6 @@ __all__ = [
     "evaluate",
     "evaluate_predictions",
     "predict",
+    "score_anomaly",
     "select",
 ]

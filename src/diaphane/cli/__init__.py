@@ -22,6 +22,7 @@ VERBS = (
     "compare",
     "predict",
     "select",
+    "anomaly",
     "preprocess",
     "denoise",
     "bundles",

@@ -236,12 +236,12 @@ def plan_input(
 
     Masks of a segmentation set are labels too, so its images are taken whole.
     """
-    from diaphane.learn.planning import _input as decide_input
+    from diaphane.learn.deciding import decide_input
 
     facts, _ = fingerprint(dataset, labelled=False, near=False, threads=threads, progress=progress)
     if is_segmentation(dataset):
         facts = replace(facts, masks=False)
-    network, spec, steps = decide_input(facts, {})
+    network, spec, steps, _ = decide_input(facts)
     recipe = Recipe.from_dict({"version": 1, "name": "planned", "steps": steps})
     known = InputSpec.model_validate_json(json.dumps(spec))
     return known, recipe, NetworkPlan.model_validate_json(json.dumps(network))
