@@ -292,3 +292,24 @@ def test_folds_keep_groups_whole_and_even():
     assert np.array_equal(folds, group_folds(groups, 300, 5, seed=1))
     assert not np.array_equal(folds, group_folds(groups, 300, 5, seed=2))
     assert group_folds(["a", "a"], 2, 5).tolist() == [0, 0]
+
+
+def test_grades_are_judged_by_how_far_they_miss():
+    from sklearn.metrics import cohen_kappa_score
+
+    rng = np.random.default_rng(3)
+    y = rng.integers(0, 5, 300)
+    p = rng.dirichlet(np.ones(5), 300) + 2 * np.eye(5)[np.clip(y + rng.integers(-1, 2, 300), 0, 4)]
+    p /= p.sum(axis=1, keepdims=True)
+    found = evaluate_classification(y, p, task="multiclass", ordinal=True, rounds=200)
+    kappa = found.metrics["kappa_quadratic"]
+    answer = p.argmax(axis=1)
+    assert kappa.value == pytest.approx(cohen_kappa_score(y, answer, weights="quadratic"))
+    assert kappa.low < kappa.value < kappa.high
+    assert found.metrics["mean_absolute_error"].value == pytest.approx(np.abs(answer - y).mean())
+    plain = evaluate_classification(y, p, task="multiclass", rounds=10)
+    assert "kappa_quadratic" not in plain.metrics
+    perfect = evaluate_classification(y, np.eye(5)[y], ordinal=True, rounds=10).metrics
+    assert perfect["kappa_quadratic"].value == pytest.approx(1)
+    alone = evaluate_classification([2, 2], np.eye(5)[[2, 2]], ordinal=True, rounds=10)
+    assert alone.metrics["kappa_quadratic"].value is None

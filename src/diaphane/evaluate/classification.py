@@ -19,6 +19,7 @@ from diaphane.evaluate.metrics import (
     binary_metrics,
     multiclass_metrics,
     multilabel_metrics,
+    ordinal_metrics,
 )
 from diaphane.evaluate.pairing import Difference, paired
 from diaphane.evaluate.weighted import Floats
@@ -80,6 +81,7 @@ def evaluate_classification(
     classes: Sequence[str] | None = None,
     threshold: float = 0.5,
     subgroups: Mapping[str, Sequence[str]] | None = None,
+    ordinal: bool = False,
     seed: int = 0,
     rounds: int = 2000,
     level: float = 0.95,
@@ -104,6 +106,9 @@ def evaluate_classification(
         Probability from which a case counts as positive (two-class and multi-label tasks).
     subgroups:
         Column -> value of each case ``(n,)``; empty values are left out.
+    ordinal:
+        The classes of a multi-class task are grades in their order: by how far an answer
+        misses counts too ("kappa_quadratic", "mean_absolute_error").
     seed, rounds, level:
         Of the bootstrap.
 
@@ -118,7 +123,7 @@ def evaluate_classification(
         raise ValueError(f"{len(names)} class names do not fit {p.shape[1]} columns.")
     bootstrap = Bootstrap(rounds, level, seed)
     numbers = group_numbers(groups, len(y))
-    judge = _Judge(y, p, kind, names, threshold)
+    judge = _Judge(y, p, kind, names, threshold, ordinal)
     metrics = judge.figures(numbers, bootstrap)
     settings: dict[str, Any] = {"seed": seed, "rounds": rounds, "level": level}
     if kind != "multiclass":
@@ -219,13 +224,15 @@ class _Judge:
     task: Task
     names: tuple[str, ...]
     threshold: float
+    ordinal: bool = False
 
     def __call__(self, weights: Floats) -> Figures:
         y, p = self.truth, self.chance
         if self.task == "binary":
             return binary_metrics(y, p[:, 1], weights, self.threshold)
         if self.task == "multiclass":
-            return multiclass_metrics(y, p, weights, self.names)
+            found = multiclass_metrics(y, p, weights, self.names)
+            return {**ordinal_metrics(y, p, weights), **found} if self.ordinal else found
         return multilabel_metrics(y, p, weights, self.names, self.threshold)
 
     def part(self, chosen: NDArray[np.bool_]) -> _Judge:

@@ -105,6 +105,35 @@ def multiclass_metrics(
     return found
 
 
+def ordinal_metrics(truth: NDArray[Any], chances: Floats, weights: Floats) -> Figures:
+    """By how far the answers of grades miss, one value a round.
+
+    "kappa_quadratic" is Cohen's kappa with quadratic weights (1968): 1 for perfect, 0 for
+    chance; undefined when truth and answers are one and the same grade throughout.
+    "mean_absolute_error" is in grades. The most likely grade is the answer.
+
+    Parameters
+    ----------
+    truth:
+        Index of the grade ``(n,)``, in the order of grades.
+    chances:
+        Probabilities ``(n, grades)``.
+    """
+    y = np.asarray(truth, dtype=np.int64)
+    answer = np.asarray(chances).argmax(axis=1)
+    grades = np.arange(np.asarray(chances).shape[1], dtype=np.float64)
+    missed = (grades[:, None] - grades[None]) ** 2
+    total = weights.sum(axis=1)
+    of_truth = weights @ np.eye(len(grades))[y]
+    of_answers = weights @ np.eye(len(grades))[answer]
+    seen = weights @ missed[y, answer]
+    by_chance = divide(((of_truth @ missed) * of_answers).sum(axis=1), total)
+    return {
+        "kappa_quadratic": 1.0 - divide(seen, by_chance),
+        "mean_absolute_error": divide(weights @ np.abs(answer - y).astype(np.float64), total),
+    }
+
+
 def multilabel_metrics(
     truth: NDArray[Any],
     chances: Floats,

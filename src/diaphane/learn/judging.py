@@ -162,7 +162,7 @@ def judge(
     if len(np.unique(labels_at)) > 1:
         figures = evaluate_classification(
             labels_at, probability, names, task=plan.task, classes=plan.class_names,
-            seed=seed, rounds=rounds,
+            ordinal=plan.ordinal, seed=seed, rounds=rounds,
         )  # fmt: skip
         about.update(n=figures.n, groups=figures.groups, seed=seed, rounds=rounds, level=0.95)
         perfect = figures.settings.get("ece_perfect_95")
