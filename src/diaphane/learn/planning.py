@@ -67,6 +67,7 @@ def plan(
     concepts: Sequence[str] = (),
     group_regex: str | None = None,
     time_budget: float | None = None,
+    estimated: bool = True,
     stack: bool | None = None,
     threads: int | None = None,
     progress: Progress = silent,
@@ -90,6 +91,8 @@ def plan(
         What in a case's name is its group; see ``acquire.open_dataset``.
     time_budget:
         Seconds that training may take.
+    estimated:
+        Whether time and memory are measured on this machine, as reasons of ``steps`` and ``batch``.
 
     Raises
     ------
@@ -111,8 +114,9 @@ def plan(
         facts, positive=positive, name=name or _name_of(Path(dataset)), concepts=concepts,
         group_regex=group_regex, time_budget=time_budget,
     )  # fmt: skip
-    cost = estimate(made, cases=facts.cases, threads=workers)
-    made = made.model_copy(update={"reasons": _with_cost(made.reasons, cost)})
+    if estimated:
+        cost = estimate(made, cases=facts.cases)
+        made = made.model_copy(update={"reasons": _with_cost(made.reasons, cost)})
     if out is not None:
         folder = Path(out)
         facts.write(folder / "fingerprint.json")
