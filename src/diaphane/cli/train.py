@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -99,7 +100,7 @@ def train(
     Writes RUN/bundle, RUN/report.html and RUN/metrics.csv. A plan is made first and kept in
     RUN/plan.yaml. Ctrl-C leaves a run that --resume continues.
     """
-    began = time.monotonic()
+    began = process_began()
     require_learn("Training")
     from diaphane.cli.pretrain import seconds_of
     from diaphane.learn import TrainOptions
@@ -162,6 +163,17 @@ def train(
         typer.echo(f"diaphane: {len(run.refused)} refused, see {path}", err=True)
         return SOME_REFUSED
     return DONE
+
+
+def process_began() -> float:
+    """When this process began, in seconds of ``time.monotonic``; now where that is not known."""
+    now = time.monotonic()
+    try:
+        ticks = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19]
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(ticks) / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, ValueError, IndexError):  # no Linux
+        return now
+    return now - min(60.0, max(0.0, age))
 
 
 def stack_of(read_as: str | None) -> bool | None:

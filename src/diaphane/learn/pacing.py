@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,7 +21,7 @@ from diaphane.learn.splits import Member
 _WARM, _TIMED = 2, 12
 """Steps before and under the clock."""
 _LONGEST = 2.0
-"""Seconds that timing takes at most, a step more or less."""
+"""Seconds that timing takes at most, a step more or less; a hundredth of a shorter budget."""
 _PROBE_PASSES = 70
 """Passes through the graph that testing the explanation of one case takes."""
 
@@ -48,7 +48,14 @@ class Pace:
     waited: float = 0.0
 
 
-def measure(task: Task, member: Member, *, export: bool = False) -> Pace:
+def measure(
+    task: Task,
+    member: Member,
+    *,
+    export: bool = False,
+    budget: Budget | None = None,
+    hopeless: float = float("inf"),
+) -> Pace:
     """Take a few steps with the real network and real batches, and forget them.
 
     Parameters
@@ -57,12 +64,17 @@ def measure(task: Task, member: Member, *, export: bool = False) -> Pace:
         The first network's cases.
     export:
         Write a graph, too.
+    budget:
+        The shorter it is, the shorter is this.
+    hopeless:
+        Seconds of a step beyond which more of them need not be timed.
     """
-    pupil = Pupil(Task(**{**vars(task), "state": None, "history": None}), 0, member)
+    longest = _LONGEST if budget is None else min(_LONGEST, 0.01 * budget.seconds)
+    pupil = Pupil(replace(task, state=None, history=None), 0, member)
     step, waited = 0.0, 0.0
     if pupil.parameters:
         last = min(_WARM + _TIMED, max(_WARM + 1, pupil.rhythm.steps))
-        began = time.perf_counter()
+        began = at = time.perf_counter()
         taken = 0
         with Ahead(pupil.make, 0, last, workers=loading_threads(task.threads)) as ahead:
             for number, made in enumerate(ahead):
@@ -70,8 +82,11 @@ def measure(task: Task, member: Member, *, export: bool = False) -> Pace:
                 _wait_for(task.device)
                 if number + 1 == _WARM:
                     began, waited = time.perf_counter(), ahead.waited
+                if number == 1 and time.perf_counter() - at > hopeless:
+                    return Pace(float("inf"), float("inf"))
+                at = time.perf_counter()
                 taken = number + 1 - _WARM
-                if taken > 0 and time.perf_counter() - began > _LONGEST:
+                if taken > 0 and time.perf_counter() - began > longest:
                     break
         step = (time.perf_counter() - began) / max(1, taken)
         waited = (ahead.waited - waited) / max(1e-9, step * max(1, taken))
@@ -82,25 +97,32 @@ def measure(task: Task, member: Member, *, export: bool = False) -> Pace:
     predict(pupil.shadow, task.store, few, task.plan.batch, task.device)
     case = (time.perf_counter() - began) / max(1, len(few))
     looking = len(pupil.stop) * case / pupil.rhythm.look
-    return Pace(1.02 * step + looking, case, _export_time(task.plan) if export else 0.0, waited)
+    return Pace(1.02 * step + looking, case, export_time(task.plan) if export else 0.0, waited)
 
 
-def best_threads(task: Task, member: Member, most: int) -> int:
-    """Threads with which a step is fastest: all, or one where the network is too small for more."""
-    if most <= 1 or task.device.type != "cpu":
-        return most
+def best_threads(task: Task, member: Member, most: int, budget: Budget) -> tuple[int, Pace]:
+    """Threads with which a step is fastest, all or one, and the pace with them.
+
+    Small networks gain nothing from a second thread, and lose where others use the processor.
+    """
+    counts = {most, 1} if task.device.type == "cpu" else {most}
     before = torch.get_num_threads()
-    found: dict[int, float] = {}
+    found: dict[int, Pace] = {}
     try:
-        for threads in (most, 1):
+        for threads in sorted(counts):
             torch.set_num_threads(threads)
-            found[threads] = measure(Task(**{**vars(task), "threads": threads}), member).step
+            known = 2.0 * found[1].step if found else float("inf")
+            found[threads] = measure(
+                replace(task, threads=threads), member, budget=budget, hopeless=known
+            )
     finally:
         torch.set_num_threads(before)
-    return 1 if found[1] < 0.95 * found[most] else most
+    best = 1 if 1 in found and found[1].step < 0.95 * found[most].step else most
+    return best, found[best]
 
 
-def _export_time(plan: Plan) -> float:
+def export_time(plan: Plan) -> float:
+    """Seconds to write one network as a graph."""
     from diaphane.models import Ensemble, EvidenceNet, export_onnx
 
     began = time.perf_counter()

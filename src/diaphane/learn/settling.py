@@ -23,6 +23,7 @@ from diaphane.learn.pacing import (
     affordable_cases,
     affordable_probes,
     best_threads,
+    export_time,
     measure,
     reserve,
 )
@@ -110,9 +111,10 @@ class Desk:
         """How fast the plan's network is."""
         if plan.chosen not in self.paces:
             task = replace(self.task, plan=plan, store=self.store_of(plan))
-            self.paces[plan.chosen] = measure(task, self.divide(plan)[0][0], export=not self.paces)
-        exports = max(pace.export for pace in self.paces.values())
-        return replace(self.paces[plan.chosen], export=exports)
+            self.paces[plan.chosen] = measure(task, self.divide(plan)[0][0], budget=self.budget)
+        exports = max(pace.export for pace in self.paces.values()) or export_time(plan)
+        self.paces[plan.chosen] = replace(self.paces[plan.chosen], export=exports)
+        return self.paces[plan.chosen]
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,8 @@ def settle(desk: Desk) -> tuple[Settled, list[Tried]]:
     first = _first_family(plan)
     if budget is not None and desk.threads_free:
         task = replace(desk.task, plan=first, store=desk.store_of(first))
-        threads = best_threads(task, desk.divide(first)[0][0], threads)
+        member = desk.divide(first)[0][0]
+        threads, desk.paces[first.chosen] = best_threads(task, member, threads, budget)
         torch.set_num_threads(threads)
         if threads != voice.threads:
             voice.say(f"One thread computes: {voice.threads} are not faster here.")
