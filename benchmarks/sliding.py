@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def network(path: Path, channels: int, labels: int, width: int, flat: bool) -> b
     kernel, pads = ((1, 3, 3), [0, 1, 1]) if flat else ((3, 3, 3), [1, 1, 1])
     sizes = [channels, width, width, width, labels + 1]
     nodes, values, last = [], [], "image"
-    for k, (taken, given) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for k, (taken, given) in enumerate(pairwise(sizes)):
         weight = rng.normal(0, (2 / (taken * np.prod(kernel))) ** 0.5, (given, taken, *kernel))
         values.append(numpy_helper.from_array(weight.astype(np.float32), f"w{k}"))
         out = "logit" if k == len(sizes) - 2 else f"c{k}"

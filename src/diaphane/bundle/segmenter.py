@@ -164,6 +164,12 @@ class Segmenter(Loaded):
         )  # fmt: skip
         progress("segment", 0.02)
         for slab in slabs:
+            if slab.shape[1] != count + 1:
+                raise BundleCorrupt(
+                    f"model.onnx gives {slab.shape[1]} classes; bundle.json names {count} labels "
+                    "beside background.",
+                    path=self.path,
+                )
             for plane in slab:
                 p = _softmax(plane)
                 sums.add(p, p.argmax(axis=0))
