@@ -223,7 +223,6 @@ def _classifier(plan: Plan) -> _Trial:
 def _segmenter(plan: SegmentationPlan) -> _Trial:
     config = segmenter_config(plan)
     net = SegmentNet(config).train()
-
     dense_network(net)
     some = [
         min(size, step * ceil(16 / step)) if size > 1 else 1

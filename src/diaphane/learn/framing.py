@@ -101,10 +101,10 @@ def _whole(facts: Fingerprint, most: int) -> tuple[tuple[int, int], list[dict[st
     side = max((s for s in settings.SIDES if s <= min(most, longest)), default=settings.SIDES[0])
     if aspect["high"] <= _ROUND * aspect["low"]:
         ratio = aspect["median"]
-        size = (side, round(side / ratio)) if ratio >= 1 else (round(side * ratio), side)
-        exact = _padded(max(1, size[0]), max(1, size[1]))
-        said = f"brought to {exact[0]} x {exact[1]}"
-        return exact, [{"resize": {"size": list(exact)}}], said
+        tall = side if ratio >= 1 else max(1, round(side * ratio))
+        wide = side if ratio <= 1 else max(1, round(side / ratio))
+        step = {"resize": {"size": [tall, wide]}}
+        return _padded(tall, wide), [step], f"brought to {tall} x {wide}"
     tall = side if aspect["high"] >= 1 else math.ceil(side * aspect["high"])
     wide = side if aspect["low"] <= 1 else math.ceil(side / aspect["low"])
     said = f"its longer side brought to {side}, the shape kept"
