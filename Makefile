@@ -34,10 +34,12 @@ docs: $(DEV)/ready  ## Build the documentation into site/
 	$(DEV)/bin/typer diaphane.cli utils docs --name diaphane --output docs/reference/cli.md
 	$(DEV)/bin/mkdocs build --strict
 
-bundles: $(DEV)/ready  ## Train the shipped bundles again (LIDC=folder of the nodule set)
-	@test -n "$(LIDC)" || { echo "Say where the nodules are: make bundles LIDC=FOLDER"; exit 2; }
-	$(DEV)/bin/diaphane train $(LIDC) --plan recipes/lung-nodule.yaml --out out/lung-nodule
-	@echo "The bundle is in out/lung-nodule/bundle; src/diaphane/bundle/shipped/lung-nodule is its home."
+bundles: $(DEV)/ready  ## Train the shipped bundles again (DATA=folder with the three data sets)
+	@test -n "$(DATA)" || { echo "Say where the data sets are: make bundles DATA=FOLDER"; exit 2; }
+	$(DEV)/bin/diaphane train $(DATA)/lidc_nodules --plan recipes/lung-nodule.yaml --out out/lung-nodule
+	$(DEV)/bin/diaphane train $(DATA)/breastmnist/breastmnist.npz --plan recipes/breastmnist-28.yaml --out out/breastmnist-28
+	$(DEV)/bin/diaphane train $(DATA)/msd_hippocampus --plan recipes/hippocampus.yaml --out out/hippocampus
+	@echo "The bundles are in out/NAME/bundle; their home is src/diaphane/bundle/shipped/NAME."
 
 clean:  ## Remove what was made
 	rm -rf $(BASE) $(DEV) out build dist site
