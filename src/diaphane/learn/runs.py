@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     AnyPlan = Plan | SegmentationPlan
 
 
+_BEGINNING = "beginning"
+
 Say = Callable[[str], None]
 """Takes a line for a person."""
 
@@ -140,9 +142,18 @@ class RunFolder:
             shutil.rmtree(left, ignore_errors=True)
         shutil.rmtree(self.cache, ignore_errors=True)
 
+    def begin(self) -> None:
+        """Mark the folder as a run that is about to be written."""
+        self.write_state({"status": _BEGINNING})
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a run that can be gone on with."""
+        return self.read_state().get("status") not in (None, _BEGINNING)
+
     def forsake(self) -> None:
-        """Remove what was written for a run that did not begin."""
-        for path in (self.path / "fingerprint.json", self.encoder):
+        """Remove what was written for a run that did not come to begin."""
+        for path in (self.path / "fingerprint.json", self.encoder, self.plan, self.state):
             path.unlink(missing_ok=True)
         for empty in (self.encoder.parent, self.path / "tensorboard", self.path):
             if empty.is_dir() and not any(empty.iterdir()):
@@ -167,6 +178,9 @@ class RunFolder:
                     "There is no run to resume.", path=self.path, remedy="Leave --resume away."
                 )
             self.sweep()
+            if not self.begun:
+                self.forsake()
+                return {}
             return state
         if state:
             what = "a finished" if state.get("status") == "done" else "an unfinished"

@@ -135,11 +135,9 @@ def train(
     if state:
         threads = _take_over(state, folder, device, chosen, say)
     voice = Voice(threads, progress, say, chosen.probes)
-    started = False
     try:
         with reproducible(threads):
             opened, decided, wishes = _decide(Path(dataset), folder, plan, chosen, voice)
-            started = True
             if isinstance(decided, SegmentationPlan):
                 from diaphane.learn.segmenting.training import train_segmentation
 
@@ -149,7 +147,7 @@ def train(
                 voice=voice, device=device, budget=budget, wishes=wishes,
             )  # fmt: skip
     except KeyboardInterrupt as error:
-        if started and folder.state.is_file():
+        if folder.begun:
             folder.update_state(status="interrupted")
             raise Interrupted(
                 "Stopped; what was learned is kept.",
@@ -158,7 +156,7 @@ def train(
             ) from error
         raise
     finally:
-        if not folder.state.is_file():
+        if not folder.begun:
             folder.forsake()
 
 
@@ -220,6 +218,8 @@ def _decide(
             )  # fmt: skip
             said = warnings(facts)
     decided = _overridden(decided, chosen, opened, given=given is not None and not resumed)
+    if not resumed:
+        folder.begin()
     if isinstance(decided, Plan) and chosen.encoder is not None and not resumed:
         from diaphane.learn.pretrained import adopt, load_encoder
 
