@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from diaphane.learn.duplicates import Twin
+from diaphane.learn.duplicates import Twin, join_groups
 from diaphane.learn.facts import Fingerprint
+
+if TYPE_CHECKING:
+    from diaphane.acquire import Dataset
 
 LEAK = 0.99
 """AUC above which a concept alone is likely to be the label in other words."""
@@ -22,7 +29,7 @@ def warnings(facts: Fingerprint) -> list[str]:
         (facts.duplicates, "hold the same image", "one of each is wrong"),
         (facts.near_duplicates, "hold nearly the same image", "one of each may be wrong"),
     ):
-        said += _of_pairs(found, (what, so), drawn=not facts.splits)
+        said += _of_pairs(found, (what, so))
     for name, area in facts.concept_auc.items():
         if area > LEAK:
             said.append(
@@ -41,7 +48,37 @@ def warnings(facts: Fingerprint) -> list[str]:
     return said
 
 
-def _of_pairs(pairs: Sequence[Twin], words: tuple[str, str], *, drawn: bool) -> list[str]:
+def keep_together(dataset: Dataset, path: Path) -> Dataset:
+    """The dataset with one group for cases that hold (nearly) the same image, as a run found them.
+
+    Only cases of one split are joined, so that no group crosses the dataset's own splits.
+
+    Parameters
+    ----------
+    path:
+        The run's ``fingerprint.json``; without it the dataset stays as it is.
+    """
+    if not path.is_file():
+        return dataset
+    known = json.loads(path.read_text(encoding="utf-8"))
+    places = {entry.key: place for place, entry in enumerate(dataset.entries)}
+    pairs = [
+        (places[twin["one"]], places[twin["other"]])
+        for twin in (*known["duplicates"], *known["near_duplicates"])
+        if twin["one"] in places
+        and twin["other"] in places
+        and twin["splits"][0] == twin["splits"][1]
+    ]
+    keys = [entry.key for entry in dataset.entries]
+    groups = join_groups([entry.group for entry in dataset.entries], keys, pairs)
+    entries = (
+        entry if entry.group == group else replace(entry, group=group)
+        for entry, group in zip(dataset.entries, groups, strict=True)
+    )
+    return replace(dataset, entries=tuple(entries))
+
+
+def _of_pairs(pairs: Sequence[Twin], words: tuple[str, str]) -> list[str]:
     what, so = words
 
     def shown(chosen: Sequence[Twin]) -> str:
@@ -64,8 +101,10 @@ def _of_pairs(pairs: Sequence[Twin], words: tuple[str, str], *, drawn: bool) -> 
         )
     apart = [t for t in pairs if not t.same_group and not t.crosses]
     if apart:
-        kept = " They are kept on one side of the split." if drawn else ""
-        said.append(f"note: {_pairs(apart)} {what} in different groups: {shown(apart)}.{kept}")
+        said.append(
+            f"note: {_pairs(apart)} {what} in different groups: {shown(apart)}. They are kept on "
+            "one side of every split or fold that is drawn."
+        )
     return said
 
 
