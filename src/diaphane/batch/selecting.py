@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,7 +169,7 @@ def uncertainty(probability: NDArray[np.float64], task: str) -> Floats:
 
 def rank(
     uncertain: NDArray[np.float64],
-    features: NDArray[np.float64],
+    features: NDArray[Any],
     n: int,
     *,
     distance: NDArray[np.float64] | None = None,
