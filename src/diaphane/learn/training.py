@@ -23,6 +23,7 @@ from diaphane.learn.plans import Plan
 from diaphane.learn.rhythm import reproducible
 from diaphane.learn.runs import Run, RunFolder, Say, Voice, check_machine, machine
 from diaphane.learn.segmenting.plans import SegmentationPlan
+from diaphane.learn.shipping import versions
 from diaphane.models import pick_device
 
 if TYPE_CHECKING:
@@ -141,7 +142,13 @@ def train(
             if isinstance(decided, SegmentationPlan):
                 from diaphane.learn.segmenting.training import train_segmentation
 
-                return train_segmentation(opened, decided, folder, state, voice, device, budget)
+                first = {
+                    "machine": machine(device), "versions": versions(), "said": list(wishes.said),
+                    "reasons": dict(decided.reasons),
+                }  # fmt: skip
+                return train_segmentation(
+                    opened, decided, folder, state or first, voice, device, budget
+                )
             return train_classification(
                 opened, decided, folder, state,
                 voice=voice, device=device, budget=budget, wishes=wishes,
@@ -204,7 +211,8 @@ def _decide(
         made = make_plan(
             path, positive=chosen.positive, name=chosen.name, stack=chosen.stack,
             concepts=chosen.concepts, group_regex=chosen.group_regex,
-            time_budget=chosen.time_budget, threads=voice.threads, progress=voice.progress,
+            time_budget=chosen.time_budget, estimated=False, threads=voice.threads,
+            progress=voice.progress,
         )  # fmt: skip
         said, facts, decided = list(made.said), made.fingerprint, made.plan
     else:
