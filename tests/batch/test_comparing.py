@@ -215,3 +215,30 @@ def test_masks(tmp_path):
     batch.evaluate_predictions(asked, tmp_path / "e")
     mixed = batch.compare(tmp_path / "e", tmp_path / "b", truth=truth, rounds=20)
     assert mixed.differences["dice:whole"].difference.value == pytest.approx(-0.15)
+
+
+def test_two_segmentation_runs(tmp_path):
+    for name, level in (("thin", 0.8), ("deep", 0.9)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "plan.yaml").write_text(f"name: {name}\ntask: segmentation\n")
+        write_csv(
+            folder / "predictions.csv",
+            ("case", "group", "seen", "failed", "unit", "dice", "dice:rim", "hd95:rim"),
+            [
+                (f"C-{i}", f"G-{i // 2}", 0, 0, "mm", "", level + 0.01 * (i % 3), 2 if i else "")
+                for i in range(20)
+            ],
+        )
+        write_csv(
+            folder / "metrics.csv",
+            ("member", "fold", "step", "loss", "dice", "dice:rim"),
+            [(0, 0, 50 * k, 1 / k, level - 1 / k, level - 1 / k) for k in range(1, 6)],
+        )
+    done = batch.compare(tmp_path / "thin", tmp_path / "deep", out=tmp_path / "o", rounds=100)
+    assert (done.task, done.n, done.groups) == ("segmentation", 20, 10)
+    assert done.differences["dice:rim"].difference.value == pytest.approx(0.1)
+    assert done.differences["hd95:rim"].difference.value == 0
+    page = (tmp_path / "o/report.html").read_text()
+    assert "Mean Dice on the held-out cases" in page
+    assert ">Step<" in page

@@ -153,29 +153,36 @@ def _charts(comparison: Comparison, lang: Language) -> list[dict[str, str]]:
         shown.append(
             {"title": title, "chart": maker(lines, title=title, x=x, y=y, number=lang.number)}
         )
+    # Segmentation looks at itself every so many steps, and knows no epochs.
+    by_step = any("epoch" not in row for rows in comparison.epochs for row in rows)
     for column, title in (
         ("loss", lang.text("Training loss")),
         ("stop_loss", lang.text("Loss on the stopping cases")),
         ("stop_metric", lang.text("Metric on the stopping cases")),
+        ("dice", lang.text("Mean Dice on the held-out cases")),
     ):
         lines = [
             line
             for name, rows in zip(comparison.names, comparison.epochs, strict=True)
-            for line in _learning(name, rows, column)
+            for line in _learning(name, rows, column, by_step=by_step)
         ]
         if lines:
-            axes = charts.Axes(lang.text("Epoch"), number=lang.number)
+            words = lang.text("Step") if by_step else lang.text("Epoch")
+            axes = charts.Axes(words, number=lang.number)
             markup = charts.line_chart(lines, title=title, axes=axes)
             shown.append({"title": title, "chart": markup})
     return shown
 
 
-def _learning(name: str, rows: Sequence[Mapping[str, Any]], column: str) -> list[charts.Line]:
-    """Mean over networks with their range, by epoch."""
+def _learning(
+    name: str, rows: Sequence[Mapping[str, Any]], column: str, *, by_step: bool
+) -> list[charts.Line]:
+    """Mean over networks with their range, by epoch or by step."""
     by_epoch: dict[float, list[float]] = {}
     for row in rows:
-        if isinstance(row.get(column), (int, float)) and "epoch" in row:
-            by_epoch.setdefault(float(row["epoch"]) + 1, []).append(float(row[column]))
+        at = row.get("step") if by_step else float(row["epoch"]) + 1
+        if isinstance(row.get(column), (int, float)) and isinstance(at, (int, float)):
+            by_epoch.setdefault(float(at), []).append(float(row[column]))
     if not by_epoch:
         return []
     ordered = sorted(by_epoch)
