@@ -36,8 +36,7 @@ def learning_demo(asked: Asked) -> int:
     UsageError
         Something else is in the way.
     """
-    from diaphane.cli.pretrain import seconds_of
-    from diaphane.cli.train import require_learn
+    from diaphane.cli.train import require_learn, seconds_of
 
     require_learn("A demo of learning")
     from diaphane.acquire.phantom.pictures import write_lesion_pictures

@@ -18,7 +18,7 @@ from diaphane.cli.console import (
     say_json,
     verb,
 )
-from diaphane.cli.train import require_learn, stack_of
+from diaphane.cli.train import require_learn, seconds_of, stack_of
 
 
 @verb
@@ -58,7 +58,6 @@ def plan(
     Writes fingerprint.json and plan.yaml. Edit plan.yaml, then train with --plan.
     """
     require_learn("Planning")
-    from diaphane.cli.pretrain import seconds_of
     from diaphane.learn import plan as decide
     from diaphane.learn.fingerprint import plain_dict
     from diaphane.learn.planning import named

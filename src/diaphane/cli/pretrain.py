@@ -21,7 +21,7 @@ from diaphane.cli.console import (
     say_json,
     verb,
 )
-from diaphane.cli.train import require_learn, stack_of
+from diaphane.cli.train import require_learn, seconds_of, stack_of
 
 
 class How(StrEnum):
@@ -122,14 +122,3 @@ def pretrain(
         typer.echo(f"diaphane: {len(done.refused)} cases cannot be used", err=True)
         return SOME_REFUSED
     return DONE
-
-
-def seconds_of(text: str) -> float:
-    """What ``--time-budget`` means."""
-    from diaphane.core.errors import UsageError
-    from diaphane.learn.budget import read_duration
-
-    try:
-        return read_duration(text)
-    except ValueError as error:
-        raise UsageError(f"'{text}' is no time.", remedy="Say 90s, 20m, 1.5h or 1h30m.") from error

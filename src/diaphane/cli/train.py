@@ -102,7 +102,6 @@ def train(
     """
     began = process_began()
     require_learn("Training")
-    from diaphane.cli.pretrain import seconds_of
     from diaphane.learn import TrainOptions
     from diaphane.learn import train as learn
 
@@ -185,3 +184,14 @@ def stack_of(read_as: str | None) -> bool | None:
     if read_as not in ("stack", "images"):
         raise UsageError(f"--as takes 'stack' or 'images', not '{read_as}'.")
     return read_as == "stack"
+
+
+def seconds_of(text: str) -> float:
+    """What ``--time-budget`` means."""
+    from diaphane.core.errors import UsageError
+    from diaphane.learn.budget import read_duration
+
+    try:
+        return read_duration(text)
+    except ValueError as error:
+        raise UsageError(f"'{text}' is no time.", remedy="Say 90s, 20m, 1.5h or 1h30m.") from error
