@@ -42,11 +42,9 @@ def mask_names(entries: Sequence[Entry]) -> tuple[dict[int, str], list[Refusal]]
     """
     parts = [_parts(entry.name) for entry in entries]
     deepest = max((len(p) for p in parts), default=1)
-    chosen: list[str] = []
-    for count in range(1, deepest + 1):
-        chosen = ["/".join(p[-count:]) for p in parts]
-        if len({name.casefold() for name in chosen}) == len(chosen):
-            break
+    by_depth = [["/".join(p[-count:]) for p in parts] for count in range(1, deepest + 1)]
+    # The fewest folders that tell as many apart as can be.
+    chosen = max(by_depth, key=lambda names: len({name.casefold() for name in names}))
     names: dict[int, str] = {}
     refused, taken = [], set[str]()
     for number, (entry, name) in enumerate(zip(entries, chosen, strict=True)):
