@@ -233,13 +233,31 @@ def _signature(case: Case) -> Floats:
     voxels = case.volume.voxels
     voxels = voxels if voxels.ndim == 4 else voxels[None]
     z, y, x = (min(n, m) for n, m in zip(voxels.shape[1:], _FINE, strict=True))
-    return np.asarray(block_means(voxels, (z, y, x)).mean(axis=0), dtype=np.float32)
+    thin = block_means(voxels, (z, *voxels.shape[2:])).mean(axis=0)
+    return _shrunk(np.asarray(thin, dtype=np.float32), y, x)
+
+
+def _shrunk(image: Floats, height: int, width: int) -> Floats:
+    """``(z, y, x)`` by areas to ``(z, height, width)``; pixels are shared where they are cut."""
+    down, across = _areas(image.shape[1], height), _areas(image.shape[2], width)
+    return np.asarray(down @ image @ across.T, dtype=np.float32)
+
+
+def _areas(length: int, wanted: int) -> Floats:
+    """``(wanted, length)``: which share of each pixel a larger one is the mean of."""
+    edges = np.linspace(0.0, length, wanted + 1)
+    first, last = edges[:-1, None], edges[1:, None]
+    place = np.arange(length)
+    part = np.clip(np.minimum(last, place + 1) - np.maximum(first, place), 0.0, None)
+    return np.asarray(part * (wanted / length), dtype=np.float32)
 
 
 def _fine_correlation(one: Floats, other: Floats) -> tuple[float, int]:
     """Correlation of fine structure, and over how many places of the common grid."""
     z, y, x = (min(n, m) for n, m in zip(one.shape, other.shape, strict=True))
-    first, second = (_fine(block_means(s[None], (z, y, x))[0]) for s in (one, other))
+    first, second = (
+        _fine(_shrunk(block_means(s[None], (z, *s.shape[1:]))[0], y, x)) for s in (one, other)
+    )
     there = np.isfinite(first) & np.isfinite(second)
     places = int(there.sum())
     if places < 16:
