@@ -71,3 +71,11 @@ def test_wrong_usage(home, args, code):
     found = run(*args)
     assert found.exit_code == code, found.output
     assert "Traceback" not in found.output
+
+
+def test_export_wants_a_file(home, toy_bundle, tmp_path):
+    (tmp_path / "folder").mkdir()
+    done = run("export", toy_bundle, "--out", tmp_path / "folder")
+    assert done.exit_code == 2
+    assert "FILE.zip" in done.output
+    assert list((tmp_path / "folder").iterdir()) == []

@@ -16,7 +16,7 @@ from diaphane.batch.site_fit import SiteCases, fit_site, judge_change
 from diaphane.batch.tables import Refusal, write_refusals
 from diaphane.batch.taking import require_split, take_entries
 from diaphane.batch.truth import label_columns, truth_of
-from diaphane.bundle import Bundle, Manifest, Seen, case_hash, load_classifier
+from diaphane.bundle import Bundle, Manifest, Seen, load_classifier
 from diaphane.bundle.loaded import SEEN
 from diaphane.bundle.manifest import NAME
 from diaphane.core.errors import DatasetError, OutputError, UsageError
@@ -158,27 +158,34 @@ def _gather(
     """What the bundle says of every usable case that it was not made from."""
     manifest = bundle.manifest
     named = label_columns(manifest, opened, path)
-    salt = salt_of(manifest)
     cases = SiteCases()
-    found = answers(bundle, entries, known=True, wanted=lambda stored: stored not in SEEN)
+    found = answers(
+        bundle,
+        entries,
+        known=True,
+        wanted=lambda stored: stored not in SEEN,
+        salt=salt_of(manifest),
+    )
     for number, answer in enumerate(found, start=1):
         progress("predict", number / len(entries))
-        entry = answer.entry
+        entry, prediction = answer.entry, answer.prediction
         if answer.error is not None:
             cases.refused.append(Refusal.of(entry.name, answer.error))
-        elif answer.prediction is None:
+        elif prediction is None or answer.digest is None:
             cases.seen += 1
         else:
             try:
                 truth = truth_of(entry, manifest, named)
-                digest = case_hash(entry.load(), salt)
             except DatasetError as error:
                 cases.refused.append(Refusal.of(entry.name, error))
                 continue
             cases.entries.append(entry)
             cases.truth.append(truth)
-            cases.said.append(answer.prediction)
-            cases.hashes.append(digest)
+            # Maps and images are let go: only what is fitted on stays.
+            cases.logit.append(prediction.logit)
+            cases.features.append(prediction.output.features)
+            cases.concepts.append(prediction.prepared.concepts)
+            cases.hashes.append(answer.digest)
     return cases
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from diaphane.acquire import Entry
-from diaphane.bundle import Bundle, Prediction, PreparedCase
+from diaphane.bundle import Bundle, Prediction, PreparedCase, case_hash
 from diaphane.core.case import Case
 from diaphane.core.errors import DiaphaneError, InputError
 
@@ -19,13 +19,15 @@ CHUNK = 16
 class Answer:
     """What became of one entry: a prediction, an error, or neither when it was not wanted.
 
-    ``split`` is the bundle's stored split of the case, when it knows the case.
+    ``split`` is the bundle's stored split of the case, when it knows the case; ``digest`` the
+    case's hash, where it was asked for.
     """
 
     entry: Entry
     prediction: Prediction | None = None
     error: Exception | None = None
     split: str | None = None
+    digest: str | None = None
 
 
 def answers(
@@ -34,6 +36,7 @@ def answers(
     *,
     known: bool = False,
     wanted: Callable[[str | None], bool] | None = None,
+    salt: str | None = None,
 ) -> Iterator[Answer]:
     """Read, prepare and run every entry, in order.
 
@@ -46,31 +49,34 @@ def answers(
         Look up each case's stored split.
     wanted:
         Asked with the stored split; cases that are not wanted are not run.
+    salt:
+        Hash each case that is run, under this salt.
     """
     workers = min(bundle.threads or os.cpu_count() or 1, 4)
 
-    def read(entry: Entry) -> tuple[PreparedCase | None, str | None, Exception | None]:
+    def read(entry: Entry) -> tuple[Answer, PreparedCase | None]:
         try:
             case: Case = entry.load()
             split = bundle.split_of(case) if known else None
             if wanted is not None and not wanted(split):
-                return None, split, None
-            return bundle.prepare(case), split, None
+                return Answer(entry, split=split), None
+            digest = None if salt is None else case_hash(case, salt)
+            return Answer(entry, split=split, digest=digest), bundle.prepare(case)
         except InputError as error:
-            return None, None, error
+            return Answer(entry, error=error), None
         except DiaphaneError:
             raise
         except Exception as error:  # noqa: BLE001 - one odd file must not end a long batch
-            return None, None, error
+            return Answer(entry, error=error), None
 
     with ThreadPoolExecutor(workers) as pool:
         for chunk in _chunks(entries):
             done = list(pool.map(read, chunk))
-            ready = [prepared for prepared, _, _ in done if prepared is not None]
+            ready = [prepared for _, prepared in done if prepared is not None]
             predictions = iter(bundle.predict_prepared(ready))
-            for entry, (prepared, split, error) in zip(chunk, done, strict=True):
+            for answer, prepared in done:
                 found = next(predictions) if prepared is not None else None
-                yield Answer(entry, found, error, split)
+                yield replace(answer, prediction=found)
 
 
 def _chunks(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:

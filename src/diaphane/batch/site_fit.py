@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from diaphane.acquire import Entry
 from diaphane.batch.recalibrated import Recalibration
 from diaphane.batch.tables import Refusal
-from diaphane.bundle import Bundle, Prediction
+from diaphane.bundle import Bundle
 from diaphane.evaluate import (
     Bootstrap,
     Classification,
@@ -43,7 +43,9 @@ class SiteCases:
 
     entries: list[Entry] = field(default_factory=list)
     truth: list[Any] = field(default_factory=list)
-    said: list[Prediction] = field(default_factory=list)
+    logit: list[NDArray[np.float32]] = field(default_factory=list)
+    features: list[NDArray[np.float32]] = field(default_factory=list)
+    concepts: list[NDArray[np.float32]] = field(default_factory=list)
     hashes: list[str] = field(default_factory=list)
     seen: int = 0
     refused: list[Refusal] = field(default_factory=list)
@@ -61,7 +63,7 @@ def fit_site(
     """Fit on all, measure on groups held out; and the figures of the bundle as it was."""
     manifest = bundle.manifest
     task, classes = manifest.task, manifest.classes
-    logit = np.stack([said.logit for said in cases.said]).astype(np.float64)
+    logit = np.stack(cases.logit).astype(np.float64)
     truth = np.array(cases.truth)
     groups = [entry.group for entry in cases.entries]
     old = Decisions(manifest.calibration, manifest.prediction_sets, manifest.operating_points)
@@ -92,8 +94,8 @@ def fit_site(
         changes |= paired(new, was, numbers, bootstrap)
     reference, notes = None, []
     if bundle.reference is not None:
-        features = np.stack([said.output.features for said in cases.said])
-        concepts = np.stack([said.prepared.concepts for said in cases.said])
+        features = np.stack(cases.features)
+        concepts = np.stack(cases.concepts)
         reference = refit_unlike_training(bundle.reference, features, concepts)
         flagged = [
             scores > 1

@@ -69,15 +69,6 @@ def truth_of(entry: Entry, manifest: Manifest, named: tuple[str, ...]) -> int | 
     return manifest.classes.index(label)
 
 
-def label_text(entry: Entry, manifest: Manifest, named: tuple[str, ...]) -> str:
-    """The case's class; in a multi-label task the labels that are present, joined by ``|``."""
-    if manifest.task != "multilabel":
-        return entry.labels[named[0]]
-    truth = truth_of(entry, manifest, named)
-    assert isinstance(truth, list)
-    return "|".join(c for c, present in zip(manifest.classes, truth, strict=True) if present)
-
-
 def positive_class(classes: Sequence[str], asked: str | None) -> tuple[str, str | None]:
     """The positive one of two classes, and a sentence where it was guessed.
 

@@ -62,6 +62,8 @@ def bundles(
     if action is Action.export:
         checked = verify(bundle)
         target = out or Path(f"{checked.name}-{checked.manifest.version}.zip")
+        if target.is_dir():
+            raise UsageError("The output must be a file.", path=target, remedy="--out FILE.zip")
         written = export_bundle(bundle, target)
         _tell(checked, f"Written: {written}", quiet=quiet, as_json=as_json, out=str(written))
     elif action is Action.importing:
