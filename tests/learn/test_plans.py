@@ -159,4 +159,8 @@ def test_three_classes_are_multiclass(synthetic, tmp_path):
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda p: p.name)
 def test_shipped_recipes_are_valid_plans(path):
-    read_plan(path)
+    plan = read_plan(path)
+    assert plan.licence != "not stated"
+    assert plan.sources
+    again = type(plan).from_dict(plan.model_dump(mode="json"))
+    assert again == plan

@@ -285,3 +285,11 @@ def test_an_unknown_language_writes_nothing(analysis, tmp_path) -> None:
     with pytest.raises(UsageError, match="'fr'"):
         write_analysis(analysis, tmp_path / "out", lang="fr")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_lesion_beyond_training_names_the_size_that_the_app_states(make_study, tmp_path) -> None:
+    stated = make_study(limits=(("largest", {"value": 24.0}),))
+    _, page = write(stated, tmp_path / "stated")
+    assert "any nodule that the model was trained on (24 mm)." in page.text
+    _, page = write(make_study(limits=()), tmp_path / "unstated")
+    assert "any nodule that the model was trained on." in page.text

@@ -14,17 +14,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diaphane.anatomy import Candidate, Lungs, locate, propose_candidates, segment_lungs
-from diaphane.anatomy import segment_nodule as outline_at
+from diaphane.anatomy import Lungs, locate, propose_candidates, segment_lungs
 from diaphane.anatomy.candidates import SHOWN as WORTH_SHOWING
 from diaphane.apps.lung_limits import lungs_cut, measured_sensitivity, stated_limits
-from diaphane.apps.nodule_stack import NoduleStack, nodule_stack, stack_recipe
+from diaphane.apps.lung_spots import (
+    LARGEST_MM,
+    MIN_DIAMETER_MM,
+    Index,
+    Spot,
+    add_spot,
+    index_of,
+    is_taken,
+    outline_spot,
+    rank_of,
+    rate_spots,
+)
+from diaphane.apps.nodule_stack import stack_recipe
 from diaphane.apps.series import load_series_rule
 from diaphane.apps.stages import Stages
 from diaphane.apps.study import Study, as_hounsfield, read_study
 from diaphane.apps.versions import used_versions
 from diaphane.core.case import Identified
-from diaphane.core.errors import BundleNotFound, NotApplicable, UsageError
+from diaphane.core.errors import BundleNotFound
 from diaphane.core.finding import Analysis, Assessment, Evidence, Finding
 from diaphane.core.protocols import Request
 from diaphane.core.volume import Volume
@@ -42,55 +53,17 @@ from diaphane.diagnose import (
 )
 
 if TYPE_CHECKING:
-    from diaphane.bundle import Bundle, Prediction
+    from diaphane.bundle import Bundle
 
-Index = tuple[float, float, float]
 Note = tuple[str, dict[str, Any]]
 
-MIN_DIAMETER_MM = 4.0
-LARGEST_MM = 30.0  # no training nodule exceeds it; beyond it a lesion is called a mass
 THICK_MM = 3.0
 SMALL_MM = 6.0
 SHOWN = 10
 SOLID_HU = -300.0
-SAME = 0.3  # overlap, as share of the smaller outline, from which two are one
 STRUCTURES = {1: "right_lung", 2: "left_lung", 3: "airways"}
 FIRST_LABEL = 11
 MEANING = "lidc_suspicion"
-ATTACHMENTS = {
-    "free": "free",
-    "pleural": "juxtapleural",
-    "mediastinal": "juxtamediastinal",
-    "vascular": "vessel",
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Spot:
-    """A place that may become a finding: a proposal of the search, or a reader's point.
-
-    ``stack``, ``prediction`` and ``positive`` (the class that it is about) are there once the
-    classifier has seen it.
-    """
-
-    index: Index
-    origin: str
-    score: float
-    region: Region | None = None
-    attachment: str = ""
-    stack: NoduleStack | None = None
-    prediction: Prediction | None = None
-    positive: str = ""
-
-    @property
-    def long_axis(self) -> float:
-        """Longest diameter in mm; 0 where nothing could be outlined."""
-        return 0.0 if self.region is None else self.region.measures.long_axis
-
-    @property
-    def is_mass(self) -> bool:
-        """Whether it is larger than any nodule of the training set."""
-        return self.long_axis > LARGEST_MM
 
 
 @dataclass(frozen=True)
@@ -132,26 +105,26 @@ class LungCt:
             read_study(request, load_series_rule("series_lung_ct"), stages), request.path
         )
         volume = study.volume
-        points = [_index_of(point, volume) for point in request.points]  # before any long work
+        points = [index_of(point, volume) for point in request.points]  # before any long work
 
         with stages("lungs", 0.08):
             lungs = segment_lungs(volume)
         spots: list[Spot] = []
         with stages("segment", 0.4):
             for point in points:
-                _add(spots, _outlined(point, None, volume, lungs))
+                add_spot(spots, outline_spot(point, None, volume, lungs))
         with stages("candidates", 0.45):
             found = propose_candidates(volume, lungs, MIN_DIAMETER_MM)
             proposed = [c for c in found if c.score >= WORTH_SHOWING]
         for number, candidate in enumerate(proposed):
             with stages("segment", 0.75 + 0.1 * number / len(proposed)):
-                if not _taken(spots, candidate):
-                    _add(spots, _outlined(candidate.index, candidate, volume, lungs))
+                if not is_taken(spots, candidate):
+                    add_spot(spots, outline_spot(candidate.index, candidate, volume, lungs))
 
         bundle = self._classifier(request.threads)
         with stages("classify", 0.87):
-            spots = _rated(spots, volume, bundle)
-        spots.sort(key=_rank, reverse=True)
+            spots = rate_spots(spots, volume, bundle)
+        spots.sort(key=rank_of, reverse=True)
         with stages("measure", 0.93):
             findings = [
                 _finding(spot, number, study, lungs, bundle) for number, spot in enumerate(spots)
@@ -190,106 +163,11 @@ class LungCt:
             return None
 
 
-def _index_of(point: Sequence[float], volume: Volume) -> Index:
-    """Native index ``(z, y, x)`` of a reader's point ``(x, y, z)`` in LPS mm."""
-    at = np.asarray(point, dtype=np.float64)
-    if at.shape != (3,) or not np.isfinite(at).all():
-        raise UsageError("A point is three finite numbers x,y,z in mm.")
-    index = volume.geometry.to_index(at)
-    if not volume.geometry.contains(index):
-        corners = volume.geometry.to_patient([(0, 0, 0), tuple(n - 1 for n in volume.shape)])
-        low, high = corners.min(axis=0), corners.max(axis=0)
-        reach = ", ".join(
-            f"{axis} {a:.0f} to {b:.0f}" for axis, a, b in zip("xyz", low, high, strict=True)
-        )
-        raise UsageError(
-            f"The point {','.join(f'{v:g}' for v in at)} is outside the scan.",
-            remedy=f"In patient mm (LPS) the scan reaches over {reach}.",
-        )
-    return float(index[0]), float(index[1]), float(index[2])
-
-
-def _outlined(index: Index, found: Candidate | None, volume: Volume, lungs: Lungs) -> Spot:
-    """A spot with its outline, if there is something to outline."""
-    radius = None if found is None else found.radius_mm
-    mask = outline_at(volume, index, lungs, radius)
-    region = Region.of(mask, volume) if mask.any() else None
-    return Spot(
-        index=index,
-        origin="reader" if found is None else "proposed",
-        score=1.0 if found is None else found.score,
-        region=region,
-        attachment="" if found is None else ATTACHMENTS.get(found.attachment, ""),
-    )
-
-
-def _taken(spots: list[Spot], found: Candidate) -> bool:
-    """Whether a proposal lies in an outline that is already there; it lends its attachment."""
-    for i, other in enumerate(spots):
-        if other.region is not None and other.region.covers(np.asarray(found.index)):
-            if not other.attachment:
-                spots[i] = replace(other, attachment=ATTACHMENTS.get(found.attachment, ""))
-            return True
-    return False
-
-
-def _add(spots: list[Spot], spot: Spot) -> None:
-    """Take a spot in, unless it is nothing, too small, or another one already there."""
-    region = spot.region
-    if region is None or round(region.measures.mean_diameter) < MIN_DIAMETER_MM:
-        # Sizes are told in whole mm. What a reader points at is kept whatever its size.
-        if spot.origin == "reader":
-            spots.append(spot)
-        return
-    for i, other in enumerate(spots):
-        if other.region is not None and region.overlap(other.region) >= SAME:
-            if not other.attachment:
-                spots[i] = replace(other, attachment=spot.attachment)
-            return
-    spots.append(spot)
-
-
-def _rated(spots: Sequence[Spot], volume: Volume, bundle: Bundle | None) -> list[Spot]:
-    """Spots with what the classifier says of those that are no larger than its training set."""
-    if bundle is None:
-        return list(spots)
-    rated = list(spots)
-    waiting = []
-    for i, spot in enumerate(spots):
-        if spot.region is None or spot.is_mass:
-            continue
-        stack = nodule_stack(volume, spot.region)
-        try:
-            prepared = bundle.prepare(stack.case(f"spot-{i}"))
-        except NotApplicable:  # thinner than a pixel of the training set
-            continue
-        rated[i] = replace(spot, stack=stack)
-        waiting.append((i, prepared))
-    answers = bundle.predict_prepared([prepared for _, prepared in waiting])
-    for (i, _), answer in zip(waiting, answers, strict=True):
-        rated[i] = replace(rated[i], prediction=answer, positive=bundle.manifest.targets[0])
-    return rated
-
-
-def _rank(spot: Spot) -> float:
-    """What is shown first: reader's points, then nodule-like and suspicious ones.
-
-    The score of the search times 1/2 to 1 by the model's probability; a mass counts as
-    suspicious, a spot without probability as half. It orders and is no probability.
-    """
-    first = 1.0 if spot.origin == "reader" else 0.0
-    suspicion = 1.0 if spot.is_mass else 0.5
-    said = spot.prediction
-    if said is not None and not said.unlike_training:
-        suspicion = said.probability[spot.positive]
-    return first + spot.score * (0.5 + 0.5 * suspicion)
-
-
 def _finding(spot: Spot, number: int, study: Study, lungs: Lungs, bundle: Bundle | None) -> Finding:
     """A spot as a finding: place, size, rating, reasons and warnings."""
     volume, numbers = study.volume, study.instance_numbers
     ident = f"F{number + 1}" if number < SHOWN else f"C{number + 1 - SHOWN}"
-    rank = round(_rank(spot), 4)
+    rank = round(rank_of(spot), 4)
     if spot.region is None:
         where = point_location(spot.index, volume, numbers, _anatomy(spot.index, volume, lungs))
         empty = withheld("not_segmented", meaning=MEANING)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,8 +99,22 @@ def class_words(name: str, meaning: str | None, lang: Language) -> str:
     return lang.say("class", code) if lang.knows("class", code) else name
 
 
-def verdict(assessment: Assessment, lang: Language) -> dict[str, Any]:
-    """The probability in numbers and words, or why there is none."""
+Limits = Sequence[tuple[str, Mapping[str, Any]]]
+
+
+def reason_words(code: str, limits: Limits, lang: Language) -> str:
+    """Why there is no probability, with the size that the app states as its limit."""
+    stated = dict(limits).get("largest")
+    if code == "larger_than_training" and stated:
+        return lang.say("reason", f"{code}_of", stated)
+    return lang.say("reason", code)
+
+
+def verdict(assessment: Assessment, lang: Language, limits: Limits = ()) -> dict[str, Any]:
+    """The probability in numbers and words, or why there is none.
+
+    ``limits`` are those of the analysis; they tell sizes that a reason speaks of.
+    """
     probability, positive = assessment.probability, assessment.positive
     meaning = assessment.meaning
     shown: dict[str, Any] = dict.fromkeys(("bars", "gauge", "set", "caution"), "")
@@ -113,7 +127,7 @@ def verdict(assessment: Assessment, lang: Language) -> dict[str, Any]:
         if "outline_only" in assessment.reasons:
             shown["headline"] = lang.text("Outlined, not rated")
         shown["outside"] = bool(known)
-        shown["reasons"] = [lang.say("reason", code) for code in assessment.reasons]
+        shown["reasons"] = [reason_words(code, limits, lang) for code in assessment.reasons]
         return shown
     names = {name: class_words(name, meaning, lang) for name in probability}
     if positive is not None and positive in probability and len(probability) <= 2:
@@ -241,7 +255,7 @@ def card(
         "origin": lang.say("origin", "reader") if finding.origin == "reader" else "",
         "size": size_words(finding, lang),
         "facts": _facts(finding, analysis, lang),
-        "verdict": verdict(finding.assessment, lang),
+        "verdict": verdict(finding.assessment, lang, analysis.limits),
         "notes": [lang.say("note", code) for code in finding.notes if code != "rule_disagrees"],
         "picture": pictures.paint(key, values, ranges, mask=mask, frame=frame, evidence=colours),
         "zooms": zooms,

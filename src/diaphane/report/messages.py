@@ -81,7 +81,10 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "measurement.uncertain_share": mark("Uncertain part of the outline"),
         # Why there is no probability.
         "reason.larger_than_training": mark(
-            "It is larger than any nodule that the model was trained on (30 mm)."
+            "It is larger than any nodule that the model was trained on."
+        ),
+        "reason.larger_than_training_of": mark(
+            "It is larger than any nodule that the model was trained on (%(value)s mm)."
         ),
         "reason.cut_by_frame": mark(
             "It is cut by the frame that the model sees, so the model would judge a part of it."
