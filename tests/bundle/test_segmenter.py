@@ -18,6 +18,7 @@ from diaphane.bundle import (
     load_classifier,
     load_segmenter,
 )
+from diaphane.bundle.pieces import Pieces, divided
 from diaphane.bundle.sliding import Lattice
 from diaphane.core.case import Case
 from diaphane.core.errors import BundleCorrupt, BundleError, InvalidVoxels, NotApplicable
@@ -130,13 +131,33 @@ def test_memory_changes_the_axis_and_not_the_answer(make):
     lattice = Lattice.over(image.shape, (16, 32, 32), 0.5)
     assert lattice.held(2, 3) < lattice.held(0, 3) / 5
     roomy = bundle.segment(case_of(image), probabilities=True, memory_mb=4096)
-    tight = bundle.segment(case_of(image), probabilities=True, memory_mb=10)
+    tight = bundle.segment(case_of(image), probabilities=True, memory_mb=5)
     apart = roomy.probabilities.voxels.astype(float) - tight.probabilities.voxels
     assert np.abs(apart).max() < 2e-3
     assert (roomy.labels.voxels != tight.labels.voxels).mean() < 1e-4
     with pytest.raises(NotApplicable, match=r"needs about \d+ MB") as refused:
         bundle.segment(case_of(image), memory_mb=1)
     assert "--memory" in refused.value.remedy
+
+
+def test_pointwise_steps_window_by_window_are_those_of_the_whole(segments):
+    """Orientation and spacing need the whole image; what follows does not."""
+    steps = (
+        make_step("clip", {"low": 5, "high": 250}),
+        make_step("orient", {"axes": "RAS"}),
+        make_step("clip", {"low": 10}),
+        make_step("window", {"level": 120, "width": 200}),
+    )
+    volume = case_of(segments.ring_image((6, 20, 22))[0]).volume
+    recipe = Recipe(steps)
+    first, rest = divided(recipe)
+    assert [s.name for s in rest.steps] == ["clip", "window"]
+    whole = recipe.apply(volume).volume.voxels
+    pieces = Pieces(first.apply(volume).volume, rest)
+    assert pieces.shape == (1, *whole.shape)
+    where = (slice(None), slice(1, 4), slice(0, 9), slice(5, 22))
+    np.testing.assert_array_equal(pieces[where], whole[None][where])
+    assert divided(Recipe((make_step("zscore", {}),)))[1].steps == ()
 
 
 def test_maps_agree_with_the_mask(rings, segments):

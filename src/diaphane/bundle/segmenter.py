@@ -6,13 +6,14 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from diaphane.bundle.archive import MANIFEST
 from diaphane.bundle.loaded import Loaded
+from diaphane.bundle.pieces import Pieces, divided
 from diaphane.bundle.prepare import joined
 from diaphane.bundle.restoring import way_back
 from diaphane.bundle.run import OnnxRunner
@@ -25,6 +26,9 @@ from diaphane.core.finding import BundleRef
 from diaphane.core.geometry import Geometry
 from diaphane.core.protocols import Progress, Runner, silent
 from diaphane.core.volume import Volume
+
+if TYPE_CHECKING:
+    from diaphane.preprocess import Trace
 
 Floats = NDArray[np.float32]
 
@@ -122,8 +126,9 @@ class Segmenter(Loaded):
         memory_mb:
             Bound in MiB of what is held besides the case's voxels and the network: the prepared
             image, the logits at work and the labels (and what ``probabilities`` and
-            ``uncertainty`` ask for). Slabs go along the axis that needs least where the first
-            would need too much.
+            ``uncertainty`` ask for). Where the whole would need more, the last pointwise steps
+            of the recipe are done window by window, and slabs go along the axis that needs least.
+            Answers do not depend on it beyond rounding.
         progress:
             Told "segment" and the share done.
 
@@ -141,22 +146,11 @@ class Segmenter(Loaded):
         """
         manifest = self.manifest
         native = joined(case.volumes).require_finite()
-        done = self.recipe.apply(native, threads=self.threads)
-        image = done.volume.voxels if done.volume.voxels.ndim == 4 else done.volume.voxels[None]
-        if len(image) != manifest.patch.channels:
-            raise NotApplicable(
-                f"The image has {len(image)} channels, the network takes "
-                f"{manifest.patch.channels}.",
-                remedy="Convert it first, or use a recipe with a grey step.",
-            )
         count = len(manifest.labels)
-        share = manifest.patch.overlap if overlap is None else overlap
         wanted = _Wanted(native.shape, count, probabilities=probabilities, uncertainty=uncertainty)
-        z, y, x = (int(n) for n in image.shape[1:])
-        lattice = Lattice.over((z, y, x), manifest.patch.size, share)
-        besides = image.nbytes + wanted.nbytes
-        axis = _slab_axis(lattice, count + 1, besides, memory_mb)
-        back = way_back(done.trace.passage.reversed(), axis, count)
+        share = manifest.patch.overlap if overlap is None else overlap
+        image, trace, axis = self._prepared(native, wanted, share, memory_mb)
+        back = way_back(trace.passage.reversed(), axis, count)
         sums = QualitySums(count)
         slabs = slide(
             image, manifest.patch, self._run, overlap=overlap, mirror=mirror, axis=axis,
@@ -200,6 +194,42 @@ class Segmenter(Loaded):
             },
             features={name: features[k] for k, name in enumerate(manifest.classes, start=1)},
         )
+
+    def _prepared(
+        self, native: Volume, wanted: _Wanted, overlap: float, memory_mb: int
+    ) -> tuple[NDArray[Any] | Pieces, Trace, int]:
+        """The image for the network, the way it took, and the axis that slabs go along."""
+        patch = self.manifest.patch
+        first, rest = divided(self.recipe)
+        done = first.apply(native, threads=self.threads)
+        if done.volume.channels != patch.channels:
+            raise NotApplicable(
+                f"The image has {done.volume.channels} channels, the network takes "
+                f"{patch.channels}.",
+                remedy="Convert it first, or use a recipe with a grey step.",
+            )
+        before = 0 if done.volume.voxels is native.voxels else done.volume.voxels.nbytes
+        lattice = Lattice.over(done.volume.shape, patch.size, overlap)
+        needs = _needs(lattice, len(self.manifest.labels) + 1)
+        limit = (memory_mb << 20) - wanted.nbytes
+        # A step needs its input and its result at once.
+        whole = max(before, 4 * done.volume.voxels.size) * (2 if rest.steps else 1)
+        if needs[0] + whole <= limit or not rest.steps:
+            voxels = rest.apply(done.volume, threads=self.threads).volume.voxels
+            image: NDArray[Any] | Pieces = voxels if voxels.ndim == 4 else voxels[None]
+            limit -= whole
+        else:
+            image = Pieces(done.volume, rest)
+            limit -= before
+        axis = 0 if needs[0] <= limit else int(np.argmin(needs))
+        if needs[axis] > limit:
+            least = memory_mb + -(-(needs[axis] - limit) >> 20)
+            raise NotApplicable(
+                f"Segmenting this needs about {least} MB beside the image, and {memory_mb} MB "
+                "are allowed.",
+                remedy=f"Allow more: --memory {least}",
+            )
+        return image, done.trace, axis
 
     def _run(self, feeds: Mapping[str, NDArray[Any]]) -> Mapping[str, Floats]:
         try:
@@ -260,27 +290,14 @@ class _Wanted:
             np.moveaxis(self.uncertainty, across, 0)[number][part] = unsure
 
 
-def _slab_axis(lattice: Lattice, classes: int, besides: int, memory_mb: int) -> int:
-    """Axis to go along: the first, unless its slabs do not fit and another's do.
-
-    ``besides`` is what is held whatever the axis, in bytes.
-    """
+def _needs(lattice: Lattice, classes: int) -> list[int]:
+    """Bytes that the logits at work need, by the axis that slabs go along."""
     needs = []
     for axis in range(3):
         plane = lattice.shape[0] * lattice.shape[1] * lattice.shape[2] // lattice.shape[axis]
         at_work = 6 * 4 * classes * plane  # probabilities of two planes, and what makes them
-        needs.append(besides + lattice.held(axis, classes) + at_work)
-    if needs[0] <= memory_mb << 20:
-        return 0
-    best = int(np.argmin(needs))
-    if needs[best] > memory_mb << 20:
-        least = -(-needs[best] >> 20) + 1
-        raise NotApplicable(
-            f"Segmenting this needs about {least} MB beside the image, and {memory_mb} MB are "
-            "allowed.",
-            remedy=f"Allow more: --memory {least}",
-        )
-    return best
+        needs.append(lattice.held(axis, classes) + at_work)
+    return needs
 
 
 def _softmax(plane: Floats) -> Floats:

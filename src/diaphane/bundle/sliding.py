@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diaphane.bundle.pieces import Pieces
 from diaphane.bundle.segmentation import Axis, PatchSpec
 from diaphane.core.errors import BundleCorrupt, UsageError
 from diaphane.core.protocols import Runner
@@ -91,7 +92,7 @@ def window_starts(length: int, size: int, overlap: float) -> list[int]:
 
 
 def slide(
-    image: NDArray[Any],
+    image: NDArray[Any] | Pieces,
     patch: PatchSpec,
     runner: Runner,
     *,
@@ -167,7 +168,7 @@ def slide(
 class _Sweep:
     """One going over an image: what is read, what runs, and along which axis."""
 
-    image: NDArray[Any]
+    image: NDArray[Any] | Pieces
     patch: PatchSpec
     runner: Runner
     lattice: Lattice
