@@ -15,6 +15,7 @@ from diaphane.core.errors import DatasetError, PlanError, UsageError
 from diaphane.learn import Plan, plan
 from diaphane.learn.network import network_config
 from diaphane.learn.planning import read_plan
+from diaphane.learn.segmenting import SegmentationPlan
 from diaphane.preprocess import Recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -81,6 +82,65 @@ def test_a_wrong_key_is_named(planned, tmp_path, key, value, said):
     with pytest.raises(PlanError, match=said) as caught:
         Plan.read(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"recipe": {"version": 1, "steps": [{"gray": {}}]}}, "'recipe'.*gray"),
+        ({"recipe": {"version": 1, "steps": [{"window": {"level": 1}}]}}, "'recipe'.*width"),
+        ({"recipe": {"version": 9, "steps": []}}, "'recipe'"),
+        ({"input.size": [30, 30]}, "'network'.*multiple"),
+        ({"input.size": [4096, 4096], "batch": 512}, "'batch' and 'input.size'.*GB"),
+        (
+            {"input.size": [32, 64], "augmentation.transpose": True},
+            "'augmentation.transpose'.*square",
+        ),
+        ({"network.widths": [8]}, "'network'.*widths"),
+        ({"families": {"mine": {"network": {"rnn": "esn"}}}}, "families.mine.*network.rnn"),
+        ({"families": {"mine": {"epochs": 3}}}, "families.mine"),
+        ({"augmentation.transpose": False, "batch": 3}, None),
+    ],
+    ids=lambda value: None if isinstance(value, dict) else value,
+)
+def test_what_cannot_be_obeyed_names_file_and_key(planned, tmp_path, change, said):
+    values = yaml.safe_load((planned[1] / "plan.yaml").read_text())
+    for key, value in change.items():
+        part, _, inner = key.rpartition(".")
+        (values[part] if part else values)[inner] = value
+    path = tmp_path / "plan.yaml"
+    path.write_text(yaml.safe_dump(values))
+    if said is None:
+        assert read_plan(path).batch == 3
+        return
+    with pytest.raises(PlanError, match=said) as caught:
+        read_plan(path)
+    assert str(path) in str(caught.value)
+    assert caught.value.remedy
+
+
+def test_either_kind_of_plan_is_read_by_its_task(tmp_path):
+    recipe = RECIPES / "hippocampus.yaml"
+    assert isinstance(read_plan(recipe), SegmentationPlan)
+    values = yaml.safe_load(recipe.read_text())
+    for key, value, said in (
+        ("patch", [33, 40, 40], "'patch'.*multiple"),
+        ("patch", [4096, 4096, 4096], "'batch' and 'patch'.*GB"),
+        ("positive", {"label": "x"}, "'positive'"),
+    ):
+        path = tmp_path / "plan.yaml"
+        path.write_text(yaml.safe_dump({**values, key: value}))
+        with pytest.raises(PlanError, match=said) as caught:
+            read_plan(path)
+        assert str(path) in str(caught.value)
+
+
+def test_time_and_memory_are_said_where_they_are_decided(planned, balls):
+    reasons = planned[0].plan.reasons
+    assert "a step takes" in reasons["steps"]
+    assert "GB of memory" in reasons["batch"]
+    hurried = plan(balls, time_budget=60.0, threads=1, estimated=False).plan
+    assert (hurried.steps, hurried.time_budget) == (None, 60.0)
 
 
 def test_sizes_that_do_not_fit_are_said(planned):

@@ -65,7 +65,7 @@ def check_plan(
         Recipe.from_dict(plan.recipe)
     except RecipeError as error:
         raise PlanError(
-            f"plan key 'recipe': {error.problem}", path=path, remedy=error.remedy
+            f"plan key 'recipe': {error.problem}", path=path, remedy=error.remedy or _REMEDY
         ) from error
     try:
         if isinstance(plan, SegmentationPlan):
