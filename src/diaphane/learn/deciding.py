@@ -93,7 +93,7 @@ def decide(
     why["families"] = "compared by cross-validation on the training cases: " + ", ".join(
         values["families"]
     )
-    why["augmentation"] = _of_symmetries(facts, situation)
+    why["augmentation"] = _of_symmetries(facts)
     if values["stopping"]["share"] == 0:
         why["stopping"] = "all steps are taken: the cosine ends the training, no case is held back"
     else:
@@ -253,9 +253,7 @@ def _of_split(facts: Fingerprint, folds: int) -> str:
     return f"the dataset's own splits are kept: {parts}{how}"
 
 
-def _of_symmetries(facts: Fingerprint, situation: Situation) -> str:
-    if situation.outlined:
-        return "outlined images have no upright side"
+def _of_symmetries(facts: Fingerprint) -> str:
     if facts.symmetries is None:
         return "images keep their upright side"
     measured = facts.symmetries.reasons

@@ -44,7 +44,7 @@ class Loss:
     Parameters
     ----------
     target:
-        Of the training cases; weights come from its frequencies.
+        Of the training cases; weights come from its frequencies, and the scores start from them.
     """
 
     def __init__(self, plan: Plan, target: torch.Tensor) -> None:
@@ -53,18 +53,19 @@ class Loss:
         outputs = len(plan.output_names)
         if self.task == "multiclass":
             count = torch.bincount(target, minlength=outputs).float().clamp_min(1.0)
-            self.prior = torch.log(count / count.sum())
-            self.weight = count.sum() / (count * outputs)
+            # Square roots: in full, weights would give few noisy cases most of the gradient.
+            self.weight = torch.sqrt(count.sum() / (count * outputs))
+            if plan.imbalance == "none":
+                self.weight = torch.ones_like(count)
+            self.prior = torch.log_softmax(torch.log(count * self.weight), dim=0)
         else:
             known = torch.logical_not(torch.isnan(target))
             share = (target.nan_to_num() * known).sum(0) / known.sum(0).clamp_min(1)
             share = share.clamp(1e-3, 1 - 1e-3)
-            self.prior = torch.log(share / (1 - share))
-            self.weight = (1 - share) / share
-        if plan.imbalance == "none":
-            self.weight = torch.ones_like(self.weight)
-        else:
-            self.prior = torch.zeros_like(self.prior)
+            self.weight = torch.sqrt((1 - share) / share)
+            if plan.imbalance == "none":
+                self.weight = torch.ones_like(share)
+            self.prior = torch.log(share * self.weight / (1 - share))
 
     def __call__(
         self, logit: torch.Tensor, target: torch.Tensor, *, plain: bool = False

@@ -149,7 +149,7 @@ class Plan(_Part):
     chosen:
         The family that cross-validation on the training cases chose, and this plan is.
     imbalance:
-        ``weights`` lets rare classes count more, ``none`` leaves the loss as it is.
+        ``weights`` lets rare classes count more, by the square root of how rare they are; ``none`` leaves the loss as it is.
     set_level:
         Aimed share of prediction sets that hold the true class.
     meaning:

@@ -106,7 +106,7 @@ _WHOLE: Values = {
     "brightness": 0.1, "contrast": 0.2, "gamma": 0.2, "noise": 0.03,
 }  # fmt: skip
 _OUTLINED: Values = {
-    "rotation": 180.0, "scale": 0.14, "shift": 0.0, "thinning": 0.2,
+    "rotation": 30.0, "scale": 0.14, "shift": 0.0, "thinning": 0.2,
     "brightness": 0.06, "contrast": 0.0, "gamma": 0.2, "noise": 0.0,
 }  # fmt: skip
 
@@ -154,17 +154,15 @@ def steps(case: Situation) -> int:
 def augmentation(case: Situation) -> Values:
     """Values of ``Augmentation``."""
     square = case.size[0] == case.size[1]
-    if case.outlined:
-        chosen = {**_OUTLINED, "flip_x": True, "flip_y": True, "transpose": square}
-    else:
-        turned = case.flip_y and case.transpose
-        chosen = {
-            **_WHOLE,
-            "flip_x": case.flip_x,
-            "flip_y": case.flip_y,
-            "transpose": case.transpose and square,
-            "rotation": 180.0 if turned else _WHOLE["rotation"],
-        }
+    free = case.flip_y and case.transpose
+    chosen = {
+        **(_OUTLINED if case.outlined else _WHOLE),
+        "flip_x": case.flip_x,
+        "flip_y": case.flip_y,
+        "transpose": case.transpose and square,
+    }
+    if free:
+        chosen |= {"rotation": 180.0, "flip_z": case.kind != "image"}
     if case.channels > 1:
         chosen["tint"] = 0.05
     return {**chosen, "versions": 4 if case.measured else 0}
