@@ -323,3 +323,25 @@ def test_names_of_another_split_are_not_taken_for_this_one():
     assert matched.elsewhere == ("train/2",)
     assert matched.unknown == ("9",)
     assert match_names(["img"], ["a/img", "b/img"], [True, True]).ambiguous == ("img",)
+
+
+def test_our_own_masks_are_judged_as_the_bundle_itself(segments, tmp_path):
+    """Masks that ``predict`` wrote, read back, give what ``evaluate`` said of the bundle."""
+    data = tmp_path / "set"
+    for folder in ("images", "masks"):
+        (data / folder).mkdir(parents=True)
+    lines = []
+    for k in range(5):
+        image, truth = segments.ring_image((10, 24, 26), seed=k)
+        write_volume(data / f"images/c{k}.nii.gz", image)
+        write_volume(data / f"masks/c{k}.nii.gz", np.roll(truth, k, axis=1))
+        lines.append((f"images/c{k}.nii.gz", f"masks/c{k}.nii.gz"))
+    write_csv(data / "labels.csv", ("file", "mask"), lines)
+    (data / "labels.json").write_text('{"rim": 1, "core": 2}')
+    rings = segments.write_rings(tmp_path / "rings")
+    ours = batch.evaluate(rings, data, "all", tmp_path / "a", rounds=50)
+    drawing = batch.Drawing(masks=tmp_path / "out")
+    batch.predict(rings, [data], tmp_path / "p.csv", drawing=drawing)
+    theirs = judge(tmp_path / "out", data, tmp_path / "b")
+    assert theirs.evaluation.metrics == ours.evaluation.metrics
+    assert theirs.evaluation.metrics["dice"].value < 1
