@@ -54,6 +54,7 @@ def test_components_in_slabs_are_those_of_the_whole(index, most):
     np.testing.assert_array_equal(found == 2, wanted == 2)
     np.testing.assert_array_equal(found == 3, wanted == 3)
     assert ((found == 0) | (found == index)).all()
+    np.testing.assert_array_equal(keep_components(index.copy(), SPECS, copy=False), found)
     assert ndimage.label(found == 1, np.ones((3, 3, 3)))[1] <= 1
 
 

@@ -12,7 +12,7 @@ from diaphane.bundle.segmentation import LabelSpec
 
 Floats = NDArray[np.float32]
 
-MOST_VOXELS = 16_000_000
+MOST_VOXELS = 8_000_000
 """Voxels that components are looked for in at once."""
 
 
@@ -104,7 +104,9 @@ def entropy(probability: Floats) -> Floats:
     return np.asarray(-(probability * np.log(safe)).sum(axis=0), dtype=np.float32)
 
 
-def keep_components(index: NDArray[Any], specs: Sequence[LabelSpec]) -> NDArray[Any]:
+def keep_components(
+    index: NDArray[Any], specs: Sequence[LabelSpec], *, copy: bool = True
+) -> NDArray[Any]:
     """The mask less the components that the labels' rules drop.
 
     Components are joined over faces, edges and corners. Memory stays flat: components are
@@ -114,11 +116,13 @@ def keep_components(index: NDArray[Any], specs: Sequence[LabelSpec]) -> NDArray[
     ----------
     index:
         ``(z, y, x)`` integers: 0 for background, l for the l-th of ``specs``.
+    copy:
+        ``False`` changes ``index`` itself.
 
     Returns
     -------
     ndarray
-        A new array where something was dropped, else ``index`` itself.
+        ``index`` itself where nothing was dropped or ``copy`` is false, else a new array.
     """
     out = index
     for number, spec in enumerate(specs, start=1):
@@ -127,14 +131,10 @@ def keep_components(index: NDArray[Any], specs: Sequence[LabelSpec]) -> NDArray[
         box = _box(index, number)
         if box is None:
             continue
-        dropped = list(_dropped(index[box] == number, spec))
-        if not dropped:
-            continue
-        if out is index:
-            out = index.copy()
-        part = out[box]
-        for slab, gone in dropped:
-            part[slab][gone] = 0
+        for slab, gone in _dropped(index[box], number, spec):
+            if copy and out is index:
+                out = index.copy()
+            out[box][slab][gone] = 0
     return out
 
 
@@ -160,9 +160,11 @@ def _box(index: NDArray[Any], number: int) -> tuple[slice, slice, slice] | None:
     )
 
 
-def _dropped(mask: NDArray[np.bool_], spec: LabelSpec) -> Iterator[tuple[slice, NDArray[np.bool_]]]:
-    """Slabs along the first axis with what the rule drops in them."""
-    whole, slabs = _components(mask)
+def _dropped(
+    index: NDArray[Any], number: int, spec: LabelSpec
+) -> Iterator[tuple[slice, NDArray[np.bool_]]]:
+    """Slabs along the first axis with what the rule drops in them; earlier ones may change."""
+    whole, slabs = _components(index, number)
     sizes = np.bincount(whole, weights=np.concatenate([s for _, s in slabs])).astype(np.int64)
     kept = sizes >= spec.least
     if spec.keep == "largest":
@@ -171,7 +173,7 @@ def _dropped(mask: NDArray[np.bool_], spec: LabelSpec) -> Iterator[tuple[slice, 
         return
     first = 0
     for slab, counts in slabs:
-        numbers = _numbered(mask[slab])
+        numbers = _numbered(index[slab] == number)
         # Background is number 0 and is never dropped.
         gone = np.concatenate([[False], ~kept[whole[first : first + len(counts)]]])[numbers]
         first += len(counts)
@@ -180,25 +182,27 @@ def _dropped(mask: NDArray[np.bool_], spec: LabelSpec) -> Iterator[tuple[slice, 
 
 
 def _components(
-    mask: NDArray[np.bool_],
+    index: NDArray[Any], number: int
 ) -> tuple[NDArray[np.intp], list[tuple[slice, NDArray[np.int64]]]]:
     """Whole component of each slab's own components, and slabs with their components' sizes."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    deep = max(1, MOST_VOXELS // max(1, mask[0].size))
+    deep = max(1, MOST_VOXELS // max(1, index[0].size))
     slabs, pairs = [], [np.empty((0, 2), dtype=np.int64)]
     first, before = 0, None
-    for start in range(0, len(mask), deep):
-        slab = slice(start, min(start + deep, len(mask)))
-        numbers = _numbered(mask[slab])
-        counts = np.bincount(numbers.ravel())[1:]
+    for start in range(0, len(index), deep):
+        slab = slice(start, min(start + deep, len(index)))
+        numbers = _numbered(index[slab] == number)
+        counts = np.zeros(int(numbers.max()) + 1, dtype=np.int64)
+        for plane in numbers:
+            counts += np.bincount(plane.ravel(), minlength=len(counts))
         if before is not None:
             offset = np.array([before[1], first])
             pairs.append(np.add(_touching(before[0], numbers[0]), offset))
         before = (numbers[-1].copy(), first)
-        slabs.append((slab, counts))
-        first += len(counts)
+        slabs.append((slab, counts[1:]))
+        first += len(counts) - 1
     joined = np.concatenate(pairs)
     graph = coo_array((np.ones(len(joined), np.int8), (joined[:, 0], joined[:, 1])), (first, first))
     whole = connected_components(graph, directed=False)[1]

@@ -169,7 +169,7 @@ class Segmenter(Loaded):
                 sums.add(p, p.argmax(axis=0))
                 for number, values in back.take(p[1:]):
                     wanted.put(back.across, number, back.part, values)
-        index = keep_components(wanted.index, manifest.labels)
+        index = keep_components(wanted.index, manifest.labels, copy=False)
         features = sums.features()
         volume, unit = _volumes(index, native.geometry, manifest.classes)
         labels = np.array([0, *(label.value for label in manifest.labels)])
