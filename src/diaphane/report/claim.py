@@ -6,6 +6,7 @@ update, Tejani et al., Radiol Artif Intell 2024;6(4):e240300. Items are named in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from diaphane.report.language import Language
@@ -65,9 +66,14 @@ ITEMS: tuple[tuple[int, str], ...] = (
 Fill = tuple[str, str]
 
 
-def claim_rows(told: Told, lang: Language) -> list[dict[str, Any]]:
-    """Each item with its number, its name, its state and what this run says of it."""
-    fills = _fills(told, lang)
+def claim_rows(
+    told: Told, parts: Sequence[tuple[str, str]], lang: Language
+) -> list[dict[str, Any]]:
+    """Each item with its number, its name, its state and what this run says of it.
+
+    ``parts`` is the methods paragraph, as ``methods`` gives it.
+    """
+    fills = _fills(told, parts, lang)
     unknown = lang.text("to be filled by the authors")
     rows = []
     for number, item in ITEMS:
@@ -84,7 +90,7 @@ def claim_rows(told: Told, lang: Language) -> list[dict[str, Any]]:
     return rows
 
 
-def _fills(told: Told, lang: Language) -> dict[int, Fill]:
+def _fills(told: Told, parts: Sequence[tuple[str, str]], lang: Language) -> dict[int, Fill]:
     text = lang.text
     material, planning, engine = told.facts.material, told.facts.planning, told.facts.engine
     plan, e = told.plan, told.evaluation
@@ -94,20 +100,24 @@ def _fills(told: Told, lang: Language) -> dict[int, Fill]:
         return text("Methods, “%(part)s”", part=part.rstrip(".。"))
 
     fills: dict[int, Fill] = {
-        1: (PARTLY, text("Deep learning; see the methods, “Model”")),
-        9: (FILLED, see(text("Preprocessing."))),
         11: (
             PARTLY,
             text("This run holds keyed pseudonyms only; what was done to the source is not known."),
         ),
-        19: (FILLED, see(text("Partitions."))),
-        22: (FILLED, see(text("Model."))),
-        24: (FILLED, see(text("Training."))),
-        25: (FILLED, see(text("Training."))),
-        26: (FILLED, see(text("Training."))),
         40: (PARTLY, text("Limits of the figures stand on the model card.")),
         42: (PARTLY, text("plan.yaml and run.json of this run")),
     }
+    written = {heading for heading, _ in parts}
+    for heading, numbers in (
+        (text("Preprocessing."), (9,)),
+        (text("Partitions."), (19,)),
+        (text("Model."), (22,)),
+        (text("Training."), (24, 25, 26)),
+    ):
+        if heading in written:
+            fills |= dict.fromkeys(numbers, (FILLED, see(heading)))
+    if text("Model.") in written:
+        fills[1] = (PARTLY, text("Deep learning; see the methods, “Model”"))
     if plan.get("intended_use"):
         fills[3] = (PARTLY, text("Intended use: %(use)s", use=str(plan["intended_use"])))
     if material.sources:
@@ -129,8 +139,9 @@ def _fills(told: Told, lang: Language) -> dict[int, Fill]:
         )
         if material.size is not None or material.modality:
             fills[13] = (PARTLY, see(text("Data.")))
-    if not told.segmentation:
+    if material.cases and not told.segmentation:
         fills[12] = (PARTLY, _missing(told, lang))
+    if text("Model.") in written and not told.segmentation:
         faithful = text(
             "Contributions of places, slices and concepts that add up to the score; tested for "
             "faithfulness above"
@@ -138,12 +149,9 @@ def _fills(told: Told, lang: Language) -> dict[int, Fill]:
         fills[31] = (FILLED, faithful)
     if engine.versions:
         fills[23] = (FILLED, see(text("Software.")))
-    fills[27] = (
-        FILLED,
-        text("Outputs of %(n)s networks are averaged", n=lang.number(engine.networks))
-        if engine.networks > 1
-        else text("None: one network"),
-    )
+    if text("Model.") in written:
+        averaged = text("Outputs of %(n)s networks are averaged", n=lang.number(engine.networks))
+        fills[27] = (FILLED, averaged if engine.networks > 1 else text("None: one network"))
     if measured:
         assert e is not None
         fills[28] = fills[32] = fills[37] = (FILLED, text("Figures, above"))

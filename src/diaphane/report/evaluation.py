@@ -105,6 +105,7 @@ def evaluation_view(evaluation: Evaluation, lang: Language) -> dict[str, Any]:
         else "",
         "level": lang.percent(float(settings.get("level") or 0.95)),
         "charts": curve_charts(evaluation.curves, lang),
+        "drawn": _drawn(evaluation.curves, lang),
         "subgroups": [subgroup_view(c, rows, lang) for c, rows in evaluation.subgroups.items()],
         "settings": [
             (lang.say("setting", key), lang.value(value))
@@ -202,6 +203,18 @@ def curve_charts(curves: Mapping[str, Any], lang: Language) -> list[dict[str, st
             markup = maker(lines, title=title, x=x, y=y, number=lang.number)
             shown.append({"title": title, "chart": markup})
     return shown
+
+
+def _drawn(curves: Mapping[str, Any], lang: Language) -> str:
+    """That not every class is drawn, where so."""
+    by_class = [c for c in curves.values() if isinstance(c, Mapping) and "x" not in c]
+    most = max((len(c) for c in by_class), default=0)
+    if most <= SHOWN_CLASSES:
+        return ""
+    return lang.text(
+        "The curves show the first %(shown)s of %(all)s classes.",
+        shown=lang.number(SHOWN_CLASSES), all=lang.number(most),
+    )  # fmt: skip
 
 
 def curve_lines(data: Any) -> list[charts.Line]:

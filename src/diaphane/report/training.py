@@ -153,6 +153,7 @@ def _page(
 ) -> dict[str, Any]:
     """What both kinds of run show."""
     evaluation = told.evaluation
+    parts = methods(told, lang)
     return {
         "segmentation": told.segmentation,
         "facts": _facts(told, lang),
@@ -163,8 +164,8 @@ def _page(
         "planning": planning_view(told.plan, told.facts, lang),
         "curves": learning_curves(epochs, lang),
         "split": split_table(split, lang),
-        "methods": methods(told, lang),
-        "claim": claim_rows(told, lang),
+        "methods": parts,
+        "claim": claim_rows(told, parts, lang),
     }
 
 

@@ -167,12 +167,21 @@ def precision_recall(
     return line_chart([*lines, *extra], title=title, axes=axes)
 
 
+_FEW_LINES = 2  # whose intervals can still be told apart
+
+
 def reliability(
     lines: Sequence[Line], *, title: str, x: str, y: str, number: Number = plain_number
 ) -> str:
     """Predicted probability against observed frequency, with the line of perfection."""
     perfect = Line("", [(0, 0), (1, 1)], dashed=True, colour=svg.MUTED)
-    dotted = [replace(line, dots=True, whiskers=True) for line in lines]
+    few = len(lines) <= _FEW_LINES
+    dotted = [
+        replace(line, dots=True, whiskers=True)
+        if few
+        else replace(line, dots=True, low=(), high=())
+        for line in lines
+    ]
     axes = Axes(x, y, (0, 1), (0, 1), 340, 320, number)
     return line_chart([*dotted, perfect], title=title, axes=axes)
 
