@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,11 +16,10 @@ from diaphane.learn.segmenting.cases import MaskStore
 from diaphane.learn.segmenting.looks import Looks
 from diaphane.learn.segmenting.loop import Pupil, Task, patch_spec
 from diaphane.learn.segmenting.plans import SegmentationPlan
+from diaphane.learn.segmenting.shipping import plain_segmenter
 from diaphane.learn.splits import Member
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from diaphane.learn.budget import Budget
 
 _FEWEST = 1200
@@ -31,12 +32,16 @@ _LOOKS = 1.08
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A plan whose steps are frozen, with its splits, and what is to be said aloud."""
+    """A plan whose steps are frozen, and what is to be said aloud.
+
+    ``reserve`` is the time for all that follows training, and ``after`` that for what follows
+    judging, in seconds.
+    """
 
     plan: SegmentationPlan
-    splits: list[str]
-    members: list[Member]
     said: tuple[str, ...] = ()
+    reserve: float = 0.0
+    after: float = 0.0
 
 
 def fit_to_budget(
@@ -46,51 +51,85 @@ def fit_to_budget(
     budget: Budget,
     device: torch.device,
 ) -> Fitted:
-    """Measure a few steps, then set folds and steps so that the run ends in time.
+    """Measure a few steps and an export, then set folds and steps so that the run ends in time.
 
     Judging is planned for as the forward passes that it takes, a third of a step's patch each.
+    Where it would take more than a quarter of the time, windows overlap less and are not
+    mirrored; and at least ten cases are planned for in any case.
     """
-    each = measured_step(plan, store, members[0], device)
-    held = sum(
-        len(Lattice.over(store.kept[int(i)].shape, plan.patch, plan.overlap))
-        for member in members
-        for i in member.held
-    )
-    passes = held * 2 ** len(plan.mirror)
-    judging = passes * each / (3 * plan.batch) * (1.0 if plan.folds > 1 else plan.calibration_share)
-    reserve = min(0.4 * budget.seconds, 15.0 + 1.3 * judging) + 0.03 * budget.seconds
-    folds, said = plan.folds, []
+    each, export = measured(plan, store, members[0], device)
+    said = []
+    judged = _judged(store, members)
+    lighter: list[dict[str, Any]] = [
+        {},
+        {"overlap": min(plan.overlap, 0.25)},
+        {"overlap": min(plan.overlap, 0.25), "mirror": ()},
+    ]
+    for changes in lighter:
+        plan = plan.model_copy(update=changes)
+        case = 0.5 + 1.2 * each * _windows(plan, store, judged) / (3 * plan.batch)
+        if case * len(judged) <= 0.25 * budget.seconds:
+            break
+    if changes:
+        said.append(
+            f"windows overlap by {plan.overlap:.0%}"
+            + ("" if plan.mirror else " and are not mirrored")
+            + ": all else would take too much of the time allowed."
+        )
+    judging = min(case * len(judged), max(0.25 * budget.seconds, 10 * case))
+    judging = min(judging, 0.45 * budget.seconds)
+    folds = plan.folds
     if folds > 1:
-        steps = budget.steps(_LOOKS * each, folds, reserve, most=_MOST)
+        after = 8.0 + 2.5 * export * (folds + 1)
+        steps = budget.steps(_LOOKS * each, folds, judging + after, most=_MOST)
         if steps < _FEWEST:
             folds = 1
             said.append(
                 f"{plan.folds} networks would have {steps} steps each in the time allowed; one "
                 "network learns instead, and a fifth of the cases is held back to judge it."
             )
-    steps = budget.steps(_LOOKS * each, folds, reserve, most=_MOST)
+    after = 8.0 + 2.5 * export * (folds + 1)
+    if folds < plan.folds:
+        judging = min(judging, case * max(1.0, 0.25 * len(judged)))
+    steps = budget.steps(_LOOKS * each, folds, judging + after, most=_MOST)
     said.append(f"a step takes {each:.2f} s here: {steps} steps fit into the time allowed.")
+    # A look takes one case or more; it shall be a twentieth of the time between looks.
+    look = _windows(plan.model_copy(update={"overlap": 0.0, "mirror": ()}), store, judged)
+    rare = int(np.ceil(look / (0.05 * 3 * plan.batch)))
     changed = plan.model_copy(
         update={
             "folds": folds,
             "steps": steps,
-            "look_every": max(10, min(plan.look_every, steps // 8)),
+            "look_every": max(10, rare, min(plan.look_every, steps // 8)),
             "time_budget": budget.seconds,
         }
     )
-    return Fitted(changed, [], [], tuple(said))
+    return Fitted(changed, tuple(said), judging + after, after)
 
 
-def measured_step(
+def _judged(store: MaskStore, members: list[Member]) -> list[int]:
+    """Cases that are outlined after training: held back, or of a part that took no part."""
+    held = {int(i) for member in members for i in member.held}
+    fitted = {int(i) for member in members for i in member.fit}
+    return sorted(held | (set(range(len(store))) - fitted))
+
+
+def _windows(plan: SegmentationPlan, store: MaskStore, cases: list[int]) -> float:
+    """Forward passes of a patch that a median case takes."""
+    if not cases:
+        return 0.0
+    counts = [len(Lattice.over(store.kept[i].shape, plan.patch, plan.overlap)) for i in cases]
+    return float(np.median(counts)) * float(2 ** len(plan.mirror))
+
+
+def measured(
     plan: SegmentationPlan, store: MaskStore, member: Member, device: torch.device, count: int = 4
-) -> float:
-    """Seconds of a step on this machine, patches included; nothing is kept."""
-    import tempfile
-    from pathlib import Path
-
+) -> tuple[float, float]:
+    """Seconds of a step on this machine, patches included, and of an export; nothing is kept."""
     with tempfile.TemporaryDirectory() as room:
         looks = Looks(Path(room) / "metrics.csv", tuple(plan.labels))
-        pupil = Pupil(Task(plan, store, _nowhere(Path(room)), looks, device), 0, member)
+        task = Task(plan, store, Path(room) / "none.safetensors", looks, device)
+        pupil = Pupil(task, 0, member)
         seconds = []
         for _ in range(count):
             began = time.monotonic()
@@ -98,11 +137,10 @@ def measured_step(
             if device.type == "cuda":
                 torch.cuda.synchronize()
             seconds.append(time.monotonic() - began)
-    return float(np.median(seconds[1:]))
-
-
-def _nowhere(room: Path) -> Path:
-    return room / "none.safetensors"
+        began = time.monotonic()
+        plain_segmenter(plan, pupil.finished(), Path(room) / "bundle")
+        export = time.monotonic() - began
+    return float(np.median(seconds[1:])), export
 
 
 def smaller(plan: SegmentationPlan, stride: tuple[int, int, int]) -> SegmentationPlan | None:

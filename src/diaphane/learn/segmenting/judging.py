@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,92 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diaphane.batch.scoring import ScoredMasks
-from diaphane.bundle import LabelSpec, Segmenter, keep_components, load_segmenter
+from diaphane.bundle import Segmenter, keep_components, load_segmenter
 from diaphane.core.errors import DiaphaneError
-from diaphane.core.evaluation import Evaluation
 from diaphane.core.protocols import Progress, silent
 from diaphane.core.volume import Volume
 from diaphane.learn.segmenting.cases import MaskStore
+from diaphane.learn.segmenting.judgement import Held, Judgement, packed
 from diaphane.learn.segmenting.plans import SegmentationPlan
-from diaphane.learn.segmenting.quality import Fit, Parts, Rule, choose_rule, fit_quality
+from diaphane.learn.segmenting.quality import Fit, Parts, choose_rule, fit_quality
 from diaphane.learn.segmenting.shipping import plain_segmenter
 from diaphane.learn.splits import Member
 from diaphane.models.segment import Committee, SegmentNet
 
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Held:
-    """A case as networks that never saw it outline it; masks are packed."""
-
-    case: int
-    fold: int
-    shape: tuple[int, int, int]
-    predicted: bytes
-    truth: bytes
-    features: dict[str, dict[str, float]]
-
-    def masks(self) -> tuple[Array, Array]:
-        """Label numbers ``(z, y, x)``: predicted (before components are dropped), and true."""
-        return _unpacked(self.predicted, self.shape), _unpacked(self.truth, self.shape)
-
-
-@dataclass(eq=False)
-class Judgement:
-    """Everything that a bundle says beside its model.
-
-    Attributes
-    ----------
-    rules, quality:
-        By label name.
-    evaluation:
-        Figures of held-out cases, ``None`` when there are none.
-    pairs:
-        Label -> ``(predicted, true)`` Dice of cases that the quality model was not fitted on.
-    guesses:
-        By case and label, the same predicted Dice.
-    """
-
-    rules: dict[str, Rule]
-    quality: dict[str, Fit]
-    scored: ScoredMasks
-    evaluation: Evaluation | None
-    held: list[Held] = field(default_factory=list)
-    pairs: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
-    guesses: dict[tuple[int, str], float] = field(default_factory=dict)
-    split: str = "out_of_fold"
-    wanted: int = 0
-
-    def specs(self, plan: SegmentationPlan) -> tuple[LabelSpec, ...]:
-        """Labels with their rules."""
-        return tuple(
-            LabelSpec(
-                value=value, name=name, keep=self.rules[name].keep, least=self.rules[name].least
-            )
-            for name, value in plan.labels.items()
-        )
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """How the figures were measured, for the manifest."""
-        found: dict[str, Any] = {
-            "split": self.split,
-            "quality": {name: dict(fit.about) for name, fit in self.quality.items()},
-            "components": {
-                name: {"keep": rule.keep, "least": rule.least, "gain": rule.gain}
-                for name, rule in self.rules.items()
-            },
-        }
-        if self.evaluation is not None:
-            found |= {
-                "n": self.evaluation.n, "groups": self.evaluation.groups,
-                "of": self.wanted, **{
-                    k: v for k, v in self.evaluation.settings.items()
-                    if k in ("seed", "rounds", "level", "unit")
-                },
-            }  # fmt: skip
-        return found
+_LEAST = 3
+"""Cases that are judged however late it is."""
+_INTERVAL = 5
+"""Cases below which figures stand without an interval."""
 
 
 def judge(
@@ -125,6 +55,11 @@ def judge(
         In seconds of :func:`time.monotonic`; no further case is begun after it.
     """
     names = tuple(plan.labels)
+    untouched = _untouched(store, members, splits)
+    final = deadline
+    if deadline is not None and len(untouched):
+        # Rules and quality come from the held-back cases, figures from the others.
+        deadline = time.monotonic() + 0.3 * max(0.0, deadline - time.monotonic())
     held: list[Held] = []
     wanted = sum(len(member.held) for member in members)
     for net, member in zip(nets, members, strict=True):
@@ -166,12 +101,11 @@ def judge(
         rules, quality, ScoredMasks({}), None, held, pairs, guesses, split, wanted
     )  # fmt: skip
     shown = held
-    untouched = _untouched(store, members, splits)
     if len(untouched):
         found.split = next(iter({splits[int(i)] for i in untouched}))
         shown = _outlined(
             plan, store, Committee(list(nets)), untouched, fold=0, threads=threads,
-            deadline=deadline, told=_Told(progress, 0.0, 1.0),
+            deadline=final, told=_Told(progress, 0.0, 1.0),
         )  # fmt: skip
         found.wanted = len(untouched)
     _score(found, plan, store, shown, rounds)
@@ -209,7 +143,11 @@ def _score(
             cells=[found.split, str(one.fold), *("" if c is None else f"{c:.4f}" for c in cells)],
         )  # fmt: skip
     if shown:
-        found.evaluation = found.scored.evaluation(found.split, seed=plan.seed, rounds=rounds)
+        whole = found.scored.evaluation(found.split, seed=plan.seed, rounds=rounds)
+        if whole.n < _INTERVAL:
+            bare = {k: replace(v, low=None, high=None) for k, v in whole.metrics.items()}
+            whole = replace(whole, metrics=bare)
+        found.evaluation = whole
 
 
 @dataclass(frozen=True)
@@ -241,7 +179,7 @@ def _outlined(
         folder = plain_segmenter(plan, net, Path(room) / "bundle")
         bundle = load_segmenter(folder, threads=threads)
         for done, case in enumerate(cases):
-            if deadline is not None and time.monotonic() > deadline and done:
+            if deadline is not None and time.monotonic() > deadline and done >= _LEAST:
                 break
             try:
                 found.append(_one(plan, store, bundle, int(case), fold))
@@ -260,13 +198,5 @@ def _one(plan: SegmentationPlan, store: MaskStore, bundle: Segmenter, case: int,
     number[list(plan.labels.values())] = np.arange(1, len(plan.labels) + 1)
     z, y, x = truth.shape
     return Held(
-        case, fold, (z, y, x), _packed(number[predicted]), _packed(number[truth]), said.features
+        case, fold, (z, y, x), packed(number[predicted]), packed(number[truth]), said.features
     )  # fmt: skip
-
-
-def _packed(index: Array) -> bytes:
-    return zlib.compress(np.ascontiguousarray(index, dtype="<u2").tobytes(), 1)
-
-
-def _unpacked(data: bytes, shape: tuple[int, int, int]) -> Array:
-    return np.frombuffer(zlib.decompress(data), dtype="<u2").reshape(shape)

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from diaphane.bundle import (
 from diaphane.core.errors import BundleError
 from diaphane.learn.segmenting.card import model_card
 from diaphane.learn.segmenting.cases import MaskStore
+from diaphane.learn.segmenting.judgement import Judgement
 from diaphane.learn.segmenting.loop import patch_spec
 from diaphane.learn.segmenting.patches import Sampler
 from diaphane.learn.segmenting.plans import SegmentationPlan
@@ -33,9 +34,6 @@ from diaphane.learn.splits import Member
 from diaphane.models.segment import Committee, SegmentNet
 from diaphane.models.segment_files import export_segmenter
 from diaphane.preprocess import Recipe
-
-if TYPE_CHECKING:
-    from diaphane.learn.segmenting.judging import Judgement
 
 PARITY = 1e-3
 """Largest gap of logits between torch and the shipped graph, relative to 1 or the logit."""

@@ -13,7 +13,7 @@ from diaphane.batch.segmenting import drawn
 from diaphane.batch.tables import write_table
 from diaphane.bundle import Segmentation, Segmenter, keep_components
 from diaphane.learn.runs import RunFolder
-from diaphane.learn.segmenting.judging import Held
+from diaphane.learn.segmenting.judgement import Held
 from diaphane.learn.segmenting.looks import Looks
 from diaphane.learn.segmenting.shipping import Making
 from diaphane.learn.shipping import versions

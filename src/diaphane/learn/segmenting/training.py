@@ -21,7 +21,7 @@ from diaphane.learn.runs import (
     write_splits,
 )
 from diaphane.learn.segmenting.cases import MaskStore, read_masked
-from diaphane.learn.segmenting.fitting import Fitted, fit_to_budget, smaller
+from diaphane.learn.segmenting.fitting import fit_to_budget, smaller
 from diaphane.learn.segmenting.judging import judge
 from diaphane.learn.segmenting.looks import Look, Looks
 from diaphane.learn.segmenting.loop import Task, TooLarge, fit_member
@@ -94,6 +94,9 @@ class _Work:
         self.salt = salt_of(plan)
         self.began = time.monotonic()
         self.state: dict[str, Any] = {}
+        # Of a resumed run; a fresh one measures.
+        self.reserve = 0.0 if budget is None else 0.25 * budget.seconds
+        self.after = 0.3 * self.reserve
 
     def run(self, state: dict[str, Any]) -> Run:
         """Read, split, train, judge, ship."""
@@ -107,8 +110,7 @@ class _Work:
         if state.get("plan"):
             self.state = {**state, "status": "running"}
         else:
-            fitted = self._freeze(store, splits, members)
-            splits, members = fitted.splits, fitted.members
+            splits, members = self._freeze(store, splits, members)
             self.plan.write(folder.plan)
             self.state = {
                 **state, "status": "running", "plan": plan_hash(self.plan), "dataset": digest,
@@ -126,8 +128,11 @@ class _Work:
         judgement = judge(
             self.plan, store, nets, members, splits, threads=self.voice.threads,
             progress=lambda stage, share: self.voice.progress(stage, 0.9 + 0.08 * share),
-            deadline=None if self.budget is None else self.budget.ends - 0.25 * self._reserve(),
+            deadline=None if self.budget is None else self.budget.ends - self.after,
         )  # fmt: skip
+        judged = len(judgement.scored.cases)
+        if judged < judgement.wanted:
+            say(f"{judged} of {judgement.wanted} held-out cases were judged in the time allowed.")
         making = Making(self.plan, nets, members, store, splits, judgement, self.salt)
         bundle = make_segmenter(making, folder.bundle)
         seconds = float(self.state.get("seconds") or 0.0) + time.monotonic() - self.began
@@ -136,9 +141,6 @@ class _Work:
         folder.current.unlink(missing_ok=True)
         folder.write_state({**self.state, "status": "done"})
         return Run(folder.path, self.plan, bundle, judgement.evaluation, tuple(store.refused))
-
-    def _reserve(self) -> float:
-        return 0.0 if self.budget is None else 0.1 * self.budget.seconds
 
     def _read(self) -> MaskStore:
         store = read_masked(
@@ -152,15 +154,18 @@ class _Work:
             )
         return store
 
-    def _freeze(self, store: MaskStore, splits: list[str], members: list[Member]) -> Fitted:
-        """Fit steps, and where nobody asked otherwise folds, to the time that is left."""
+    def _freeze(
+        self, store: MaskStore, splits: list[str], members: list[Member]
+    ) -> tuple[list[str], list[Member]]:
+        """Fit steps, and if need be folds and windows, to the time that is left."""
         if self.budget is None:
-            return Fitted(self.plan, splits, members)
+            return splits, members
         fitted = fit_to_budget(self.plan, store, members, self.budget, self.device)
         for line in fitted.said:
             self.voice.say(line)
         self.plan = fitted.plan
-        return Fitted(self.plan, *split_cases(self.plan, store))
+        self.reserve, self.after = fitted.reserve, fitted.after
+        return split_cases(self.plan, store)
 
     def _train(self, store: MaskStore, members: Sequence[Member]) -> list[SegmentNet]:
         nets: list[SegmentNet] = []
@@ -174,7 +179,7 @@ class _Work:
                 task = Task(self.plan, store, self.folder.current, looks, self.device)
                 watch = None
                 if self.budget is not None:
-                    watch = self.budget.watch(len(members) - number, self._reserve())
+                    watch = self.budget.watch(len(members) - number, self.reserve)
                 try:
                     net, jump = fit_member(task, number, member, watch, self._after(len(members)))
                     break
