@@ -12,6 +12,7 @@ from diaphane.report.run_facts import Confusion, Family, Planning, RunFacts
 from diaphane.report.study import interval_words
 
 _LONG = 160  # letters of a chosen value that a table can bear
+_NUMBERED = 6  # above so many classes the columns of a table bear numbers
 
 
 def planning_view(plan: Mapping[str, Any], facts: RunFacts, lang: Language) -> dict[str, Any]:
@@ -110,12 +111,13 @@ def _time(planning: Planning, lang: Language) -> list[str]:
 def confusion_view(table: Confusion, lang: Language) -> dict[str, Any]:
     """A table whose cells are shaded by their share of the row."""
     rows = []
+    numbered = len(table.classes) > _NUMBERED
     for k, name in enumerate(table.classes):
         counts = [int(v) for v in table.counts[k]]
         total = sum(counts)
         rows.append(
             {
-                "name": name,
+                "name": f"{k + 1} {name}" if numbered else name,
                 "total": lang.number(total),
                 "cells": [
                     {
@@ -150,7 +152,7 @@ def confusion_view(table: Confusion, lang: Language) -> dict[str, Any]:
         notes.append(lang.text("The threshold was chosen on these same cases."))
     return {
         "title": table.label or title,
-        "classes": list(table.classes),
+        "heads": [str(k + 1) if numbered else name for k, name in enumerate(table.classes)],
         "rows": rows,
         "notes": notes,
     }
