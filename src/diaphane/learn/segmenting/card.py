@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from diaphane.bundle import SegmentationManifest
 from diaphane.core.evaluation import Interval
@@ -85,9 +85,10 @@ def _input(m: SegmentationManifest) -> str:
 
 def _network(m: SegmentationManifest) -> str:
     network: Any = m.model.get("network") or {}
+    steps = ", ".join(str(n) for n in cast("list[int]", m.model.get("steps") or []))
     return (
         f"- Network: {m.model.get('members')} {network.get('kind', '')} whose logits are averaged, "
-        f"{m.model.get('parameters')} parameters together, {m.model.get('steps')} steps each."
+        f"{m.model.get('parameters')} parameters together, trained for {steps} steps."
     )
 
 

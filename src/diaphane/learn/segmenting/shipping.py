@@ -41,7 +41,7 @@ PARITY = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Making:
-    """What a bundle is made of."""
+    """What a bundle is made of; ``taken`` are the steps that each network took."""
 
     plan: SegmentationPlan
     nets: Sequence[SegmentNet]
@@ -50,6 +50,7 @@ class Making:
     splits: Sequence[str]
     judgement: Judgement
     salt: str
+    taken: tuple[int, ...] = ()
 
 
 def salt_of(plan: SegmentationPlan) -> str:
@@ -80,6 +81,7 @@ def make_segmenter(making: Making, folder: Path) -> Segmenter:
                 else dict(judgement.evaluation.metrics),
                 "metrics_about": _plain(judgement.about),
                 "seen": _seen(making),
+                "model": {**_manifest(plan, net).model, "steps": list(making.taken)},
             }
         )
         write_segmenter(
@@ -154,7 +156,7 @@ def _manifest(plan: SegmentationPlan, net: SegmentNet | Committee) -> Segmentati
             "fused": "mean of the members' logits",
             "parameters": sum(p.numel() for p in net.parameters()),
             "network": _plain(net.config.to_dict()),
-            "steps": plan.steps,
+            "steps": [plan.steps] * members,
         },
     )
 

@@ -92,6 +92,7 @@ class _Work:
         self.dataset, self.plan, self.folder = dataset, plan, folder
         self.voice, self.device, self.budget = voice, device, budget
         self.salt = salt_of(plan)
+        self.taken: tuple[int, ...] = ()
         self.began = time.monotonic()
         self.state: dict[str, Any] = {}
         # Of a resumed run; a fresh one measures.
@@ -133,7 +134,7 @@ class _Work:
         judged = len(judgement.scored.cases)
         if judged < judgement.wanted:
             say(f"{judged} of {judgement.wanted} held-out cases were judged in the time allowed.")
-        making = Making(self.plan, nets, members, store, splits, judgement, self.salt)
+        making = Making(self.plan, nets, members, store, splits, judgement, self.salt, self.taken)
         bundle = make_segmenter(making, folder.bundle)
         seconds = float(self.state.get("seconds") or 0.0) + time.monotonic() - self.began
         self.state = {**self.state, "seconds": round(seconds, 1)}
@@ -198,6 +199,10 @@ class _Work:
                 "annealed_early_at": self.state.get("annealed_early_at") if early is None else early,
             }  # fmt: skip
             self.folder.write_state(self.state)
+        self.taken = tuple(
+            max((look.step for look in looks.all if look.member == number), default=0)
+            for number in range(len(members))
+        )
         return nets
 
     def _shrink(self, error: TooLarge) -> None:
