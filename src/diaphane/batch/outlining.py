@@ -9,19 +9,29 @@ from diaphane.acquire import Entry
 from diaphane.bundle import Segmentation, Segmenter
 from diaphane.bundle.segmenter import MEMORY_MB
 from diaphane.core.case import Case
-from diaphane.core.errors import DiaphaneError, InputError
+from diaphane.core.errors import DiaphaneError, InputError, UsageError
 from diaphane.core.protocols import Progress
 
 
 @dataclass(frozen=True)
 class Outlining:
-    """How a bundle goes over images; see :meth:`~diaphane.bundle.Segmenter.segment`."""
+    """How a bundle goes over images; see :meth:`~diaphane.bundle.Segmenter.segment`.
+
+    Raises
+    ------
+    UsageError
+        The overlap is not from 0 to below 1.
+    """
 
     overlap: float | None = None
     mirror: bool | None = None
     memory_mb: int = MEMORY_MB
     probabilities: bool = False
     uncertainty: bool = False
+
+    def __post_init__(self) -> None:
+        if self.overlap is not None and not 0 <= self.overlap < 1:
+            raise UsageError(f"Overlap is from 0 to below 1, not {self.overlap:g}.")
 
 
 AS_SHIPPED = Outlining()
