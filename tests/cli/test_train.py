@@ -101,7 +101,7 @@ def test_plan_writes_two_files(data, tmp_path):
         (["--folds", "1"], 2, "--folds"),
         (["--folds", "50"], 3, "50 folds need"),
         (["--device", "abacus"], 2, "unknown device"),
-        (["--as", "pile"], 2, "--as takes"),
+        (["--as", "pile"], 2, "'pile' is not one of"),
         (["--resume"], 2, "no run to resume"),
     ],
 )

@@ -11,23 +11,18 @@ import typer
 from diaphane.cli.console import (
     JsonFlag,
     QuietFlag,
+    ReadAs,
     Threads,
     progress_bar,
     say,
     say_json,
+    stack_of,
     verb,
 )
 from diaphane.core.errors import UsageError
 
 if TYPE_CHECKING:
     from diaphane.core.finding import Analysis, Finding, SeriesChoice
-
-
-class Layout(StrEnum):
-    """How a folder of images is read."""
-
-    stack = "stack"
-    images = "images"
 
 
 class Lang(StrEnum):
@@ -65,10 +60,7 @@ def analyze(
     identity: Annotated[
         Shown, typer.Option("--identity", help="Show or hide the patient in the report.")
     ] = Shown.hide,
-    layout: Annotated[
-        Layout | None,
-        typer.Option("--as", help="Read a folder of images as one stack, or one by one."),
-    ] = None,
+    layout: ReadAs = None,
     threads: Threads = None,
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
@@ -90,7 +82,7 @@ def analyze(
             series=series,
             lang=lang.value,
             identity=identity.value,
-            stack=None if layout is None else layout is Layout.stack,
+            stack=stack_of(layout),
             threads=threads,
             progress=progress,
         )

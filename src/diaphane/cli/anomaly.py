@@ -14,14 +14,15 @@ from diaphane.cli.console import (
     SOME_REFUSED,
     JsonFlag,
     QuietFlag,
+    ReadAs,
     Seed,
     Threads,
     progress_bar,
     say,
     say_json,
+    stack_of,
     verb,
 )
-from diaphane.cli.predict import Layout
 from diaphane.core.errors import UsageError
 
 
@@ -56,10 +57,7 @@ def anomaly(
     everything: Annotated[
         bool, typer.Option("--all", help="Take validation and test cases too (fit).")
     ] = False,
-    layout: Annotated[
-        Layout | None,
-        typer.Option("--as", help="Read a folder of images as one stack, or one by one."),
-    ] = None,
+    layout: ReadAs = None,
     name: Annotated[str, typer.Option("--name", help="Name of what is made (fit).")] = "normal",
     seed: Seed = 0,
     threads: Threads = None,
@@ -71,7 +69,7 @@ def anomaly(
     fit NORMALS remembers what normal images look like. score DIR INPUT... tells for each input
     how unlike them it is, its place among held-out normals, and where.
     """
-    stack = None if layout is None else layout is Layout.stack
+    stack = stack_of(layout)
     if action is Action.fit:
         if len(places) != 1 or maps is not None:
             raise UsageError(

@@ -10,6 +10,7 @@ import typer
 from diaphane.cli.console import (
     DONE,
     SOME_REFUSED,
+    BundleName,
     JsonFlag,
     QuietFlag,
     Seed,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 @verb
 def calibrate(
-    bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="Name, folder or zip.")],
+    bundle: BundleName,
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Your own labelled cases.")],
     *,
     out: Annotated[

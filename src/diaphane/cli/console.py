@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
@@ -26,6 +27,42 @@ Threads = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of all randomness.")]
+BundleName = Annotated[str, typer.Argument(metavar="BUNDLE", help="Name, folder or zip.")]
+Labelled = Annotated[str, typer.Argument(metavar="DATASET", help="A labelled data set.")]
+Positive = Annotated[
+    str | None, typer.Option("--positive", help="The positive class.", metavar="CLASS")
+]
+Concepts = Annotated[
+    list[str] | None,
+    typer.Option("--concept", help="A 'concept:' column that enters; repeatable."),
+]
+GroupRegex = Annotated[
+    str | None,
+    typer.Option(
+        "--group-regex",
+        help="What in a case's name is its patient: the first capture group, or the whole match.",
+        metavar="REGEX",
+    ),
+]
+
+
+class Layout(StrEnum):
+    """How a folder of images is read."""
+
+    stack = "stack"
+    images = "images"
+
+
+ReadAs = Annotated[
+    Layout | None,
+    typer.Option("--as", help="Read a folder of images as one stack, or one by one."),
+]
+
+
+def stack_of(layout: Layout | None) -> bool | None:
+    """Whether a folder of images is one stack; ``None`` when nobody said."""
+    return None if layout is None else layout is Layout.stack
+
 
 DONE, SOME_REFUSED, WRONG_USAGE, NOTHING_DONE, INTERRUPTED = 0, 1, 2, 3, 130
 

@@ -10,45 +10,37 @@ import typer
 from diaphane.cli.console import (
     DONE,
     SOME_REFUSED,
+    Concepts,
+    GroupRegex,
     JsonFlag,
+    Labelled,
+    Positive,
     QuietFlag,
+    ReadAs,
     Threads,
     progress_bar,
     say,
     say_json,
+    stack_of,
     verb,
 )
-from diaphane.cli.train import require_learn, seconds_of, stack_of
+from diaphane.cli.train import require_learn, seconds_of
 
 
 @verb
 def plan(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A labelled data set.")],
+    dataset: Labelled,
     *,
     out: Annotated[Path, typer.Option("--out", help="Folder to write.", metavar="DIR")],
-    positive: Annotated[
-        str | None, typer.Option("--positive", help="The positive class.", metavar="CLASS")
-    ] = None,
+    positive: Positive = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the bundle.")] = None,
-    concept: Annotated[
-        list[str] | None,
-        typer.Option("--concept", help="A 'concept:' column that enters; repeatable."),
-    ] = None,
-    group_regex: Annotated[
-        str | None,
-        typer.Option(
-            "--group-regex",
-            help="What in a case's name is its patient: the first capture group, or the whole match.",
-            metavar="REGEX",
-        ),
-    ] = None,
+    concept: Concepts = None,
+    group_regex: GroupRegex = None,
     time_budget: Annotated[
         str | None,
         typer.Option("--time-budget", help="What training may take, as 20m.", metavar="TIME"),
     ] = None,
-    read_as: Annotated[
-        str | None, typer.Option("--as", help="Read a folder as 'stack' or 'images'.")
-    ] = None,
+    layout: ReadAs = None,
     threads: Threads = None,
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
@@ -72,7 +64,7 @@ def plan(
             concepts=tuple(concept or ()),
             group_regex=group_regex,
             time_budget=None if time_budget is None else seconds_of(time_budget),
-            stack=stack_of(read_as),
+            stack=stack_of(layout),
             threads=threads,
             progress=progress,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,26 +11,22 @@ from diaphane.cli.console import (
     DONE,
     NOTHING_DONE,
     SOME_REFUSED,
+    BundleName,
     JsonFlag,
     QuietFlag,
+    ReadAs,
     Threads,
     progress_bar,
     say,
     say_json,
+    stack_of,
     verb,
 )
 
 
-class Layout(StrEnum):
-    """How a folder of images is read."""
-
-    stack = "stack"
-    images = "images"
-
-
 @verb
 def predict(
-    bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="Name, folder or zip.")],
+    bundle: BundleName,
     inputs: Annotated[
         list[str], typer.Argument(metavar="INPUT...", help="Files, folders or data sets.")
     ],
@@ -75,10 +70,7 @@ def predict(
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep what an interrupted run of this finished.")
     ] = False,
-    layout: Annotated[
-        Layout | None,
-        typer.Option("--as", help="Read a folder of images as one stack, or one by one."),
-    ] = None,
+    layout: ReadAs = None,
     threads: Threads = None,
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
@@ -103,7 +95,7 @@ def predict(
             inputs,
             out,
             contributions=contributions,
-            stack=None if layout is None else layout is Layout.stack,
+            stack=stack_of(layout),
             drawing=drawing,
             progress=progress,
         )

@@ -14,14 +14,16 @@ from diaphane.cli.console import (
     Device,
     JsonFlag,
     QuietFlag,
+    ReadAs,
     Seed,
     Threads,
     progress_bar,
     say,
     say_json,
+    stack_of,
     verb,
 )
-from diaphane.cli.train import require_learn, seconds_of, stack_of
+from diaphane.cli.train import require_learn, seconds_of
 
 
 class How(StrEnum):
@@ -57,9 +59,7 @@ def pretrain(
         bool, typer.Option("--all", help="Use validation and test cases too.")
     ] = False,
     name: Annotated[str, typer.Option("--name", help="Name of the encoder.")] = "encoder",
-    read_as: Annotated[
-        str | None, typer.Option("--as", help="Read a folder as 'stack' or 'images'.")
-    ] = None,
+    layout: ReadAs = None,
     seed: Seed = 0,
     device: Device = "auto",
     threads: Threads = None,
@@ -86,7 +86,7 @@ def pretrain(
         name=name,
         device=device,
         threads=threads,
-        stack=stack_of(read_as),
+        stack=stack_of(layout),
     )
     with progress_bar(quiet=quiet, as_json=as_json) as progress:
         done = learn(

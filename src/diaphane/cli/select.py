@@ -12,13 +12,14 @@ from diaphane.cli.console import (
     SOME_REFUSED,
     JsonFlag,
     QuietFlag,
+    ReadAs,
     Threads,
     progress_bar,
     say,
     say_json,
+    stack_of,
     verb,
 )
-from diaphane.cli.predict import Layout
 
 
 @verb
@@ -32,30 +33,27 @@ def select(
     out: Annotated[
         Path | None, typer.Option("--out", help="CSV file to write.", metavar="FILE.csv")
     ] = None,
-    layout: Annotated[
-        Layout | None,
-        typer.Option("--as", help="Read a folder of images as one stack, or one by one."),
-    ] = None,
+    layout: ReadAs = None,
     threads: Threads = None,
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
 ) -> int:
     """Which cases to label next, and why.
 
-    The model's open questions first, cases unlike its training set among them, and never many of
-    a kind. Cases that it was trained on are left out.
+    The model's open questions first (or what it expects to outline worst), cases unlike its
+    training set among them, and never many of a kind. Cases that it was trained on are left out.
     """
     from diaphane import batch
-    from diaphane.bundle import load_classifier
+    from diaphane.bundle import load_bundle
 
-    loaded = load_classifier(run, threads=threads)
+    loaded = load_bundle(run, threads=threads)
     with progress_bar(quiet=quiet, as_json=as_json) as progress:
         done = batch.select(
             loaded,
             inputs,
             n,
             out,
-            stack=None if layout is None else layout is Layout.stack,
+            stack=stack_of(layout),
             progress=progress,
         )
     if as_json:

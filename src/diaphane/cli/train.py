@@ -12,13 +12,19 @@ import typer
 from diaphane.cli.console import (
     DONE,
     SOME_REFUSED,
+    Concepts,
     Device,
+    GroupRegex,
     JsonFlag,
+    Labelled,
+    Positive,
     QuietFlag,
+    ReadAs,
     Threads,
     progress_bar,
     say,
     say_json,
+    stack_of,
     verb,
 )
 
@@ -36,7 +42,7 @@ def require_learn(feature: str) -> None:
 
 @verb
 def train(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A labelled data set.")],
+    dataset: Labelled,
     *,
     out: Annotated[Path, typer.Option("--out", help="Folder of the run, new.", metavar="RUN")],
     plan: Annotated[
@@ -48,18 +54,10 @@ def train(
     folds: Annotated[
         int | None, typer.Option("--folds", min=2, help="Cross-validate in K folds.", metavar="K")
     ] = None,
-    positive: Annotated[
-        str | None, typer.Option("--positive", help="The positive class.", metavar="CLASS")
-    ] = None,
+    positive: Positive = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the bundle.")] = None,
-    concept: Annotated[
-        list[str] | None,
-        typer.Option("--concept", help="A 'concept:' column that enters; repeatable."),
-    ] = None,
-    group_regex: Annotated[
-        str | None,
-        typer.Option("--group-regex", help="What in a case's name is its patient.", metavar="RE"),
-    ] = None,
+    concept: Concepts = None,
+    group_regex: GroupRegex = None,
     time_budget: Annotated[
         str | None,
         typer.Option(
@@ -77,9 +75,7 @@ def train(
         typer.Option("--encoder", help="Start from what 'pretrain' learned.", metavar="DIR"),
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs at most.")] = None,
-    read_as: Annotated[
-        str | None, typer.Option("--as", help="Read a folder as 'stack' or 'images'.")
-    ] = None,
+    layout: ReadAs = None,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Seed of all randomness (plan's, or 0).")
     ] = None,
@@ -120,7 +116,7 @@ def train(
         began=began,
         device=device,
         threads=threads,
-        stack=stack_of(read_as),
+        stack=stack_of(layout),
         anywhere=anywhere,
         tensorboard=tensorboard,
     )
@@ -173,17 +169,6 @@ def process_began() -> float:
     except (OSError, AttributeError, ValueError, IndexError):  # no Linux
         return now
     return now - min(60.0, max(0.0, age))
-
-
-def stack_of(read_as: str | None) -> bool | None:
-    """What ``--as`` means."""
-    from diaphane.core.errors import UsageError
-
-    if read_as is None:
-        return None
-    if read_as not in ("stack", "images"):
-        raise UsageError(f"--as takes 'stack' or 'images', not '{read_as}'.")
-    return read_as == "stack"
 
 
 def seconds_of(text: str) -> float:
