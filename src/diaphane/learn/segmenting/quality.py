@@ -21,7 +21,7 @@ _RIDGE = 2.0
 _LEAST = (0, 8, 20, 50, 120, 300, 800, 2000)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Rule:
     """Which components of a label stay, and the gain of mean Dice on held-out cases."""
 
