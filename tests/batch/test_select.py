@@ -86,6 +86,24 @@ def test_another_file_is_not_overwritten(folder, pictures, tmp_path):
         batch.select(folder, [pictures], 0)
 
 
+def test_what_is_expected_to_be_outlined_badly_comes_first(segments, tmp_path):
+    """Grey levels between two labels leave the toy in doubt."""
+    bundle = segments.write_rings(tmp_path / "b" / "rings")
+    images = tmp_path / "images"
+    for number, blur in enumerate((0.0, 1.0, 0.3)):
+        image, _ = segments.ring_image((8, 20, 22), seed=number)
+        vague = (1 - blur) * image + blur * np.where(image > 60, 128 + 0.3 * (image - 128), image)
+        folder = images / f"case{number}"
+        folder.mkdir(parents=True)
+        for z, plane in enumerate(vague.clip(0, 255).astype(np.uint8)):
+            Image.fromarray(plane).save(folder / f"{z}.png")
+    done = batch.select(bundle, [images], 3, tmp_path / "s.csv")
+    assert done.chosen[0].file.endswith("case1")
+    assert "outlined badly" in done.chosen[0].reason
+    found = rows(tmp_path / "s.csv")
+    assert 0.0 <= float(found[0]["predicted_dice:core"]) < float(found[-1]["predicted_dice:core"])
+
+
 def test_of_cases_alike_one_is_enough():
     features = np.repeat(np.eye(4), 5, axis=0)  # four kinds, five of each
     uncertain = np.linspace(1.0, 0.6, 20)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from diaphane.acquire import Entry, open_inputs
 from diaphane.batch.running import answers
+from diaphane.batch.selecting_masks import Asked, Seen, ask_segmenter
 from diaphane.batch.tables import Refusal, is_table, write_refusals, write_table
-from diaphane.bundle import Bundle, Manifest, Prediction, load_classifier
+from diaphane.bundle import AnyBundle, Bundle, Segmenter, load_bundle
 from diaphane.core.errors import EmptyInput, InputError, UsageError
 from diaphane.core.protocols import Progress, silent
 
@@ -54,6 +55,7 @@ class Selected:
     uncertainty: float
     distance: float | None
     novelty: float
+    predicted_dice: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Selection:
 
 
 def select(
-    bundle: Bundle | str | Path,
+    bundle: AnyBundle | str | Path,
     inputs: Sequence[str | Path],
     n: int = 20,
     out: str | Path | None = None,
@@ -83,7 +85,8 @@ def select(
     """Rank the cases that are worth labelling next.
 
     A case is worth more the less the bundle can decide about it and the less it is like the
-    training set; of cases alike one is enough. Cases that made the bundle are left out. Labels, if
+    training set, or the worse a segmentation bundle expects to outline it; of cases alike one is
+    enough. Cases that made the bundle are left out. Labels, if
     there are any, are not looked at.
 
     Parameters
@@ -107,50 +110,40 @@ def select(
     target = None if out is None else Path(out)
     if target is not None and (target.is_dir() or (target.exists() and not is_table(target))):
         raise UsageError("There is another file where the table would go.", path=target)
-    bundle = bundle if isinstance(bundle, Bundle) else load_classifier(bundle)
-    manifest = bundle.manifest
+    loaded = bundle if isinstance(bundle, Bundle | Segmenter) else load_bundle(bundle)
+    if isinstance(loaded, Segmenter):
+        stacks = loaded.manifest.patch.size[0] > 1
+    else:
+        stacks = loaded.manifest.input.kind == "sequence"
     entries: list[Entry] = []
     refused: list[Refusal] = []
     for given in inputs:
         try:
-            opened = open_inputs([given], sequences=manifest.input.kind == "sequence", stack=stack)
+            entries.extend(open_inputs([given], sequences=stacks, stack=stack).entries)
         except InputError as error:
             refused.append(Refusal.of(str(given), error))
-        else:
-            entries.extend(opened.entries)
-
-    names: list[str] = []
-    found: list[_Seen] = []
-    known = 0
-    asked = answers(bundle, entries, known=True, wanted=lambda split: split is None)
-    for number, answer in enumerate(asked, start=1):
-        if answer.prediction is not None:
-            names.append(answer.entry.name)
-            found.append(_Seen.of(answer.prediction, manifest))
-        elif answer.error is not None:
-            refused.append(Refusal.of(answer.entry.name, answer.error))
-        else:
-            known += 1
-        progress("select", number / len(entries))
-    if not found:
+    if isinstance(loaded, Segmenter):
+        asked = ask_segmenter(loaded, entries, progress)
+    else:
+        asked = _ask(loaded, entries, progress)
+    refused += asked.refused
+    seen = asked.seen
+    if not seen:
         raise EmptyInput(
             "There is no case to choose from.",
-            remedy=f"{known} cases made the model and {len(refused)} cannot be used.",
+            remedy=f"{asked.known} cases made the model and {len(refused)} cannot be used.",
         )
     distance = None
-    if found[0].distance is not None:
-        distance = np.array([np.nan if f.distance is None else f.distance for f in found])
-    picks = rank(
-        np.array([f.uncertainty for f in found]),
-        np.stack([f.features for f in found]),
-        n,
-        distance=distance,
-    )
-    chosen = tuple(_told(names[p.index], found[p.index], p, manifest) for p in picks)
+    if seen[0].distance is not None:
+        distance = np.array([np.nan if s.distance is None else s.distance for s in seen])
+    uncertain = np.array([s.uncertainty for s in seen])
+    picks = rank(uncertain, np.stack([s.features for s in seen]), n, distance=distance)
+    chosen = tuple(_told(seen[p.index], p, asked.multilabel) for p in picks)
     if target is not None:
-        write_table(target, _header(manifest), [_row(s, i, manifest) for i, s in enumerate(chosen)])
+        write_table(target, _header(chosen[0]), [_row(c, i) for i, c in enumerate(chosen)])
     rejected = None if target is None else write_refusals(target.parent, refused)
-    return Selection(chosen, len(found) - len(chosen), known, tuple(refused), target, rejected)
+    left = len(seen) - len(chosen)
+    return Selection(chosen, left, asked.known, tuple(refused), target, rejected)
 
 
 def uncertainty(probability: NDArray[np.float64], task: str) -> Floats:
@@ -210,43 +203,54 @@ def rank(
     return chosen
 
 
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """What is kept of a prediction."""
+def _ask(bundle: Bundle, entries: Sequence[Entry], progress: Progress) -> Asked:
+    """What a classification bundle says of each case that it does not know."""
+    asked = Asked(multilabel=bundle.manifest.task == "multilabel")
+    found = answers(bundle, entries, known=True, wanted=lambda split: split is None)
+    for number, answer in enumerate(found, start=1):
+        said = answer.prediction
+        if said is not None:
+            p = np.array([[said.probability[c] for c in bundle.manifest.classes]])
+            asked.seen.append(
+                Seen(
+                    answer.entry.name,
+                    float(uncertainty(p, bundle.manifest.task)[0]),
+                    np.asarray(said.output.features, dtype=np.float64).ravel(),
+                    {c: said.probability[c] for c in bundle.manifest.classes},
+                    said.distance,
+                )
+            )
+        elif answer.error is not None:
+            asked.refused.append(Refusal.of(answer.entry.name, answer.error))
+        else:
+            asked.known += 1
+        progress("select", number / len(entries))
+    return asked
 
-    probability: dict[str, float]
-    uncertainty: float
-    distance: float | None
-    features: NDArray[np.float32]
 
-    @classmethod
-    def of(cls, said: Prediction, manifest: Manifest) -> _Seen:
-        values = np.array([[said.probability[c] for c in manifest.classes]])
-        return cls(
-            dict(said.probability),
-            float(uncertainty(values, manifest.task)[0]),
-            said.distance,
-            np.asarray(said.output.features, dtype=np.float32).ravel(),
-        )
-
-
-def _told(name: str, seen: _Seen, pick: Choice, manifest: Manifest) -> Selected:
+def _told(seen: Seen, pick: Choice, multilabel: bool) -> Selected:
+    reason = _outline_reason(seen) if seen.dice else _reason(seen, pick, multilabel)
     return Selected(
-        name, _reason(seen, pick, manifest), seen.probability, seen.uncertainty,
-        seen.distance, pick.novelty,
+        seen.name, reason, seen.probability, seen.uncertainty, seen.distance, pick.novelty,
+        seen.dice,
     )  # fmt: skip
 
 
-def _reason(seen: _Seen, pick: Choice, manifest: Manifest) -> str:
+def _outline_reason(seen: Seen) -> str:
+    worst = min(seen.dice, key=lambda name: seen.dice[name])
+    return f"Expected to be outlined badly: '{worst}', Dice {seen.dice[worst]:.2f}."
+
+
+def _reason(seen: Seen, pick: Choice, multilabel: bool) -> str:
     """One sentence: what made this case worth labelling most."""
     strange = 0.0 if seen.distance is None else seen.distance - 1.0
     if strange > 0 and _UNLIKE * min(strange, 1.0) >= 0.25 * seen.uncertainty:
         return f"Unlike the training cases: {1.0 + strange:.1f} times the limit."
-    if manifest.task == "multilabel":
-        name = min(manifest.classes, key=lambda c: abs(seen.probability[c] - 0.5))
+    if multilabel:
+        name = min(seen.probability, key=lambda c: abs(seen.probability[c] - 0.5))
         doubt = f"'{name}' is open ({seen.probability[name]:.2f})"
     else:
-        first, second = sorted(manifest.classes, key=lambda c: -seen.probability[c])[:2]
+        first, second = sorted(seen.probability, key=lambda c: -seen.probability[c])[:2]
         doubt = (
             f"{first} ({seen.probability[first]:.2f}) or {second} ({seen.probability[second]:.2f})"
         )
@@ -257,22 +261,25 @@ def _reason(seen: _Seen, pick: Choice, manifest: Manifest) -> str:
     return f"Less settled than most: {doubt}."
 
 
-def _header(manifest: Manifest) -> tuple[str, ...]:
+def _header(first: Selected) -> tuple[str, ...]:
     return (
-        "rank", "file", "reason", *(f"probability:{c}" for c in manifest.classes),
+        "rank", "file", "reason",
+        *(f"probability:{c}" for c in first.probability),
+        *(f"predicted_dice:{c}" for c in first.predicted_dice),
         "uncertainty", "unlike_training", "distance", "novelty",
     )  # fmt: skip
 
 
-def _row(chosen: Selected, number: int, manifest: Manifest) -> list[str]:
+def _row(chosen: Selected, number: int) -> list[str]:
     distance = chosen.distance
     return [
         str(number + 1),
         chosen.file,
         chosen.reason,
-        *(repr(chosen.probability[c]) for c in manifest.classes),
+        *(repr(value) for value in chosen.probability.values()),
+        *(f"{value:.6f}" for value in chosen.predicted_dice.values()),
         f"{chosen.uncertainty:.6f}",
-        str(int(distance is not None and distance > 1.0)),
+        "" if distance is None else str(int(distance > 1.0)),
         "" if distance is None else f"{distance:.6f}",
         f"{chosen.novelty:.6f}",
     ]
