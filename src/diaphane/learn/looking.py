@@ -24,7 +24,7 @@ _OUTLINED_SHARE = 0.2
 """Least share of exact zeros in an image that counts as black outside an outline."""
 _GOLDEN = 0.6180339887498949
 _LARGEST_BLOCK = 8_000_000
-"""Most voxels in which thickness is measured at once."""
+"""Most voxels in which thickness is measured, or places are listed, at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +168,11 @@ def _box(marked: NDArray[np.bool_]) -> tuple[int, int]:
 
 def _sampled(flat: Array, marked: NDArray[np.bool_] | None, samples: int) -> Floats:
     """Up to ``samples`` voxels ``(c, m)`` spread by the golden ratio, which no row period meets."""
+    if marked is not None and marked.size > _LARGEST_BLOCK:  # places would take eight times as much
+        step = -(-marked.size // _LARGEST_BLOCK)
+        thinned = marked[::step]
+        if thinned.any():
+            flat, marked = flat[:, ::step], thinned
     rows = flat.reshape(flat.shape[0], -1)
     place = None if marked is None else np.flatnonzero(marked)
     count = rows.shape[1] if place is None else len(place)
@@ -181,7 +186,9 @@ def _sampled(flat: Array, marked: NDArray[np.bool_] | None, samples: int) -> Flo
 
 
 def _labels(mask: Array, *, thickness: bool) -> dict[int, LabelSeen]:
-    counts = np.bincount(np.asarray(mask).ravel())
+    counts = np.zeros(int(mask.max()) + 1, dtype=np.int64)
+    for plane in mask:  # counting widens what it counts
+        counts += np.bincount(plane.ravel(), minlength=len(counts))
     values = [int(v) for v in np.flatnonzero(counts) if v != 0]
     return {
         v: LabelSeen(int(counts[v]), thickness_of(mask == v) if thickness else float("nan"))

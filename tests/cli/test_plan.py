@@ -1,0 +1,85 @@
+"""``diaphane plan``: what a stranger sees of a dataset before anything learns from it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def diaphane(*words):
+    return subprocess.run(
+        [sys.executable, "-m", "diaphane", "plan", *map(str, words), "--threads", "1"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Sixteen pictures of eight patients; the last one is damaged, the first two are the same."""
+    folder = tmp_path_factory.mktemp("d") / "pictures"
+    folder.mkdir()
+    rows = []
+    for number in range(16):
+        random = np.random.default_rng(max(number, 1))
+        image = random.integers(0, 255, (24, 24), dtype=np.uint8)
+        name = f"mrs-smith-{number // 2}_{number % 2}.png"
+        Image.fromarray(image).save(folder / name)
+        rows.append({"file": name, "label": "ab"[number % 2], "concept:age": 40 + number * 7 % 13})
+    (folder / rows[-1]["file"]).write_bytes(b"no picture")
+    with (folder / "labels.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+def test_names_stay_on_the_terminal(data, tmp_path):
+    out = tmp_path / "plan"
+    done = diaphane(
+        data, "--out", out, "--concept", "age", "--group-regex", "smith-([0-9]+)",
+        "--time-budget", "90s",
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "mrs-smith-0_0.png" in done.stdout
+    assert "mrs-smith-0_1.png" in done.stdout
+    assert "under different labels" in done.stdout
+    assert f"see {out / 'rejected.csv'}" in done.stderr
+    with (out / "rejected.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["file"], row["error"]) == ("mrs-smith-7_1.png", "UnreadableFile")
+    plan, facts = (out / "plan.yaml").read_text(), (out / "fingerprint.json").read_text()
+    for text in (plan, facts):
+        assert "mrs" not in text
+        assert str(data) not in text
+    assert "given_concepts:\n  - age" in plan
+    assert "time_budget: 90.0" in plan
+    known = json.loads(facts)
+    assert (known["cases"], known["groups"], known["refused"]) == (15, 8, 1)
+    assert known["unreadable"][0][1] == "UnreadableFile"
+    assert not known["duplicates"][0]["same_label"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--concept", "weight"], 2, "It has: age"),
+        (["--group-regex", "mr-(.*)_"], 3, "does not match 16 of 16 names: mrs-smith-0_0.png"),
+        (["--time-budget", "soon"], 2, "no time"),
+    ],
+)
+def test_wrong_wishes_end_with_a_line(data, tmp_path, words, code, said):
+    done = diaphane(data, "--out", tmp_path / "plan", *words)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "plan").exists()
