@@ -22,6 +22,7 @@ BENCHES: dict[str, tuple[list[str], str | None]] = {
     "analyze": ([str(DATA / "lung_pet_ct_dx" / "A0001_L")], "lung_pet_ct_dx"),
     "froc": ([str(DATA / "lung_pet_ct_dx" / "A0001_L")], "lung_pet_ct_dx"),
     "unseen": ([], None),
+    "hippocampus": ([str(DATA / "msd_hippocampus")], "msd_hippocampus"),
     "lidc": ([str(DATA / "lidc_nodules")], "lidc_nodules"),
 }
 

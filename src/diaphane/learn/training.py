@@ -147,8 +147,9 @@ def train(
                     "reasons": dict(decided.reasons),
                 }  # fmt: skip
                 return train_segmentation(
-                    opened, decided, folder, state or first, voice, device, budget
-                )
+                    opened, decided, folder, state or first, voice, device, budget,
+                    folds_fixed=wishes.folds_fixed,
+                )  # fmt: skip
             return train_classification(
                 opened, decided, folder, state,
                 voice=voice, device=device, budget=budget, wishes=wishes,

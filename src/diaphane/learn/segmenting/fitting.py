@@ -50,6 +50,8 @@ def fit_to_budget(
     members: list[Member],
     budget: Budget,
     device: torch.device,
+    *,
+    folds_fixed: bool = False,
 ) -> Fitted:
     """Measure a few steps and an export, then set folds and steps so that the run ends in time.
 
@@ -79,7 +81,7 @@ def fit_to_budget(
     judging = min(case * len(judged), max(0.25 * budget.seconds, 10 * case))
     judging = min(judging, 0.45 * budget.seconds)
     folds = plan.folds
-    if folds > 1:
+    if folds > 1 and not folds_fixed:
         after = 8.0 + 2.5 * export * (folds + 1)
         steps = budget.steps(_LOOKS * each, folds, judging + after, most=_MOST)
         if steps < _FEWEST:

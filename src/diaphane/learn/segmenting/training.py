@@ -47,6 +47,8 @@ def train_segmentation(  # noqa: PLR0917 - in the order in which learn.train has
     voice: Voice,
     device: torch.device,
     budget: Budget | None = None,
+    *,
+    folds_fixed: bool = False,
 ) -> Run:
     """Train, judge and ship a segmentation model; ``learn.train`` calls it.
 
@@ -56,6 +58,8 @@ def train_segmentation(  # noqa: PLR0917 - in the order in which learn.train has
         Content of ``run.json``; empty for a fresh run.
     budget:
         The time that the run may take; sets the number of steps before the first one.
+    folds_fixed:
+        Somebody asked for the plan's folds, so a budget does not lower them.
 
     Raises
     ------
@@ -71,7 +75,9 @@ def train_segmentation(  # noqa: PLR0917 - in the order in which learn.train has
         # Some 3-D operations have no deterministic form there; bit for bit is a promise of CPUs.
         torch.set_deterministic_debug_mode("default")
     try:
-        return _Work(opened, plan, folder, voice=voice, device=device, budget=budget).run(state)
+        work = _Work(opened, plan, folder, voice=voice, device=device, budget=budget)
+        work.folds_fixed = folds_fixed
+        return work.run(state)
     finally:
         torch.set_deterministic_debug_mode(before)
 
@@ -93,6 +99,7 @@ class _Work:
         self.voice, self.device, self.budget = voice, device, budget
         self.salt = salt_of(plan)
         self.taken: tuple[int, ...] = ()
+        self.folds_fixed = False
         self.began = time.monotonic()
         self.state: dict[str, Any] = {}
         # Of a resumed run; a fresh one measures.
@@ -161,7 +168,9 @@ class _Work:
         """Fit steps, and if need be folds and windows, to the time that is left."""
         if self.budget is None:
             return splits, members
-        fitted = fit_to_budget(self.plan, store, members, self.budget, self.device)
+        fitted = fit_to_budget(
+            self.plan, store, members, self.budget, self.device, folds_fixed=self.folds_fixed
+        )
         for line in fitted.said:
             self.voice.say(line)
         self.plan = fitted.plan
