@@ -61,11 +61,12 @@ class Budget:
         reserve:
             Seconds for all that follows: judging, export, tests, report.
         least, most:
-            Bounds; ``least`` holds even where the time does not reach.
+            Bounds; ``least`` holds even where the time does not reach, ``most`` always.
         """
         room = _SAFETY * max(0.0, self.left() - reserve)
         steps = int(room / (max(seconds_per_step, 1e-9) * max(1, members)))
-        return max(least, steps if most is None else min(steps, most))
+        steps = max(least, steps)
+        return steps if most is None else min(steps, most)
 
     def watch(self, members: int, reserve: float, expected: float = 0.0) -> Watch:
         """The watch of the next of ``members`` networks that are still to be trained.

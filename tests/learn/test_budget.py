@@ -1,0 +1,91 @@
+"""A time budget in numbers: what fits, and when a run jumps to its end."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from diaphane.learn.budget import (
+    Budget,
+    Watch,
+    annealing,
+    last_step,
+    read_duration,
+    tail,
+)
+
+STEPS = st.integers(1, 5000)
+
+
+def test_steps_fill_what_is_left_after_the_reserve():
+    budget = Budget(1000.0, time.monotonic())
+    steps = budget.steps(0.1, 5, 100.0)
+    assert 0.85 * 900 <= steps * 0.1 * 5 <= 0.91 * 900
+    assert budget.steps(0.1, 5, 100.0, most=7) == 7
+    assert budget.steps(0.1, 5, 5000.0, least=9) == 9
+    gone = Budget(10.0, time.monotonic() - 11.0)
+    assert gone.left() < 0
+    assert gone.steps(0.1, 1, 0.0, least=3) == 3
+
+
+@given(STEPS, st.floats(0, 0.5))
+def test_the_schedule_rises_then_falls_to_nothing(steps, warmup):
+    rates = [annealing(step, steps, warmup=warmup) for step in range(steps)]
+    assert all(0.0 < rate <= 1.0 for rate in rates)
+    top = rates.index(max(rates))
+    assert rates[: top + 1] == sorted(rates[: top + 1])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+
+
+@given(STEPS, st.data())
+def test_a_jump_goes_on_from_where_it_was_and_ends_annealed(steps, data):
+    jump = data.draw(st.integers(0, steps - 1))
+    end = last_step(steps, jump)
+    assert jump < end <= steps
+    assert end - jump <= tail(steps)
+    before = annealing(jump, steps)
+    rates = [annealing(step, steps, jump) for step in range(jump, end)]
+    assert rates[0] == pytest.approx(before)
+    assert rates == sorted(rates, reverse=True)
+    assert annealing(end, steps, jump) == pytest.approx(0.0, abs=1e-12)
+    assert all(annealing(step, steps, jump) == annealing(step, steps) for step in range(jump))
+
+
+def test_the_watch_calls_when_only_the_tail_still_fits():
+    watch = Watch(ends=100.0)
+    assert not watch.calls(10, 1000, 0.1, now=80.0)
+    assert watch.calls(10, 1000, 0.1, now=89.5)
+    assert not watch.calls(950, 1000, 0.1, now=99.0), "the tail has begun anyway"
+    assert not Watch().calls(10, 1000, 0.1, now=1e12)
+
+
+def test_slow_steps_make_the_watch_keep_more_for_what_follows():
+    quick = Watch(ends=100.0, expected=0.1, reserve=20.0)
+    assert not quick.calls(10, 1000, 0.1, now=70.0)
+    assert quick.calls(10, 1000, 0.2, now=70.0)
+
+
+@given(st.floats(1, 1e5), st.integers(1, 9))
+def test_networks_share_the_time(seconds, members):
+    now = time.monotonic()
+    watch = Budget(seconds, now).watch(members, 0.1 * seconds)
+    assert watch.ends is not None
+    assert watch.ends - now <= 0.9 * seconds / members + 1.0
+    assert watch.ends - now >= 0.9 * seconds / members - 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("20m", 1200), ("90s", 90), ("1.5h", 5400), ("1h30m", 5400), ("20", 1200), ("2min", 120)],
+)
+def test_durations(text, seconds):
+    assert read_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "20x", "-3m", "0s", "m", "3m5"])
+def test_what_is_no_duration(text):
+    with pytest.raises(ValueError, match="^" + text + "$"):
+        read_duration(text)

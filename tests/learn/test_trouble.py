@@ -1,0 +1,186 @@
+"""What goes wrong while training: it stops with a reason, and the last good state stands."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from diaphane.core.errors import (
+    DatasetError,
+    Diverged,
+    Interrupted,
+    OutputError,
+    PlanError,
+    UsageError,
+)
+from diaphane.learn import Plan, TrainOptions, plan, train
+from diaphane.learn.runs import RunFolder
+from diaphane.learn.state import Position, Saved, load_state, save_state
+
+ONE = TrainOptions(threads=1, probes=2)
+
+
+@pytest.fixture(scope="module")
+def pictures(synthetic, tmp_path_factory):
+    return synthetic.write_pictures(tmp_path_factory.mktemp("d") / "dots.npz", 24)
+
+
+@pytest.fixture(scope="module")
+def small(pictures):
+    """A plan whose network learns in no time."""
+    made = plan(pictures, estimated=False).plan
+    assert isinstance(made, Plan)
+    network = {
+        **made.network.model_dump(mode="json"),
+        "widths": [4, 6], "strides": [2, 2], "stem": 0, "depths": [], "hidden": 4,
+    }  # fmt: skip
+    return made.with_changes(
+        {
+            "network": network, "families": {}, "batch": 8, "steps": 12, "views": ["as_is"],
+            "split": {"folds": 1}, "stopping": {"share": 0.0},
+        }
+    )  # fmt: skip
+
+
+def test_a_loss_that_is_none_stops_the_run_and_names_a_case(pictures, small, tmp_path):
+    wild = small.with_changes(
+        {"optimiser": {"learning_rate": 1e30, "warmup": 0.0, "clip": 1e30}, "steps": 40}
+    )
+    with pytest.raises(Diverged, match=r"not finite at step \d+") as caught:
+        train(pictures, tmp_path / "run", wild, ONE)
+    assert caught.value.exit_code == 3
+    folder = RunFolder(tmp_path / "run")
+    kept = {row.split(",")[0] for row in (folder.path / "split.csv").read_text().splitlines()}
+    assert any(key in caught.value.problem for key in kept - {"case"})
+    assert "learning_rate" in str(caught.value)
+    if folder.current.exists():
+        saved = load_state(folder.current)
+        assert all(bool(torch.isfinite(t).all()) for t in saved.net.values())
+
+
+def test_a_full_disk_leaves_the_last_state(tmp_path):
+    def state(step):
+        tensors = {"w": torch.full((50_000,), float(step))}
+        return Saved(Position(0, step=step), tensors, tensors, tensors, {})
+
+    path = tmp_path / "checkpoint" / "current.safetensors"
+    save_state(path, state(1))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    import signal
+
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OutputError, match="disk is full"):
+            save_state(path, state(2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert load_state(path).position.step == 1
+    assert [p.name for p in path.parent.iterdir()] == ["current.safetensors"]
+
+
+def test_what_a_kill_left_half_written_is_swept(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.write_state({"status": "running", "plan": "x"})
+    left = tmp_path / "checkpoint" / ".current.safetensors.abc"
+    left.mkdir(parents=True)
+    (left / "current.safetensors").write_bytes(b"half")
+    (tmp_path / "cache").mkdir()
+    assert folder.open(resume=True)["status"] == "running"
+    assert not left.exists()
+    assert not (tmp_path / "cache").exists()
+
+
+def test_memory_that_does_not_hold_a_batch_cuts_it(pictures, small, tmp_path):
+    """In a process of its own whose memory is bounded once the libraries are loaded."""
+    wide = small.with_changes(
+        {
+            "batch": 24, "steps": 2,
+            "network": {**small.network.model_dump(mode="json"), "widths": [256, 256],
+                        "strides": [1, 1]},
+        }
+    )  # fmt: skip
+    wide.write(tmp_path / "plan.yaml")
+    code = f"""
+import resource, torch
+from diaphane.learn import TrainOptions, train
+import diaphane.learn.classifying, sklearn.metrics, torch._dynamo
+used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 420 * 2**20,) * 2)
+try:
+    train({str(pictures)!r}, {str(tmp_path / "run")!r}, {str(tmp_path / "plan.yaml")!r},
+          TrainOptions(threads=1, probes=1), say=print)
+except Exception as error:
+    print('ended:', type(error).__name__)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert "cut into 2 pieces" in done.stdout, done.stdout + done.stderr
+
+
+def test_another_machine_is_refused_and_anywhere_allows_it(pictures, small, tmp_path):
+    class Stop(KeyboardInterrupt):
+        pass
+
+    def interrupt(line):
+        if "epoch" in line:
+            raise Stop
+
+    out = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        train(pictures, out, small, ONE, say=interrupt)
+    state = json.loads((out / "run.json").read_text())
+    assert state["status"] == "interrupted"
+    state["machine"]["torch"] = "1.0"
+    (out / "run.json").write_text(json.dumps(state))
+    with pytest.raises(UsageError, match=r"torch was 1\.0"):
+        train(pictures, out, options=TrainOptions(resume=True))
+    said = []
+    run = train(pictures, out, options=TrainOptions(resume=True, anywhere=True, threads=2, probes=2),
+                say=said.append)  # fmt: skip
+    assert any("not bit for bit" in line for line in said)
+    assert any("keeps them" in line for line in said)
+    state = json.loads((run.folder / "run.json").read_text())
+    assert (state["status"], state["threads"]) == ("done", 1)
+
+
+def test_options_that_change_a_resumed_run_are_refused(pictures, small, tmp_path):
+    run = train(pictures, tmp_path / "run", small.with_changes({"steps": 2}), ONE)
+    for other in (TrainOptions(resume=True, folds=2), TrainOptions(resume=True, seed=9)):
+        with pytest.raises(PlanError, match="plan changed"):
+            train(pictures, run.folder, options=other)
+
+
+def test_unknown_keys_and_families_are_named(pictures, small, tmp_path):
+    text = small.to_yaml()
+    (tmp_path / "plan.yaml").write_text(text + "learning_speed: 3\n")
+    with pytest.raises(PlanError, match="learning_speed"):
+        train(pictures, tmp_path / "run", tmp_path / "plan.yaml", ONE)
+    with pytest.raises(PlanError, match="no family 'fancy'"):
+        train(pictures, tmp_path / "run", small, TrainOptions(families="fancy"))
+    wrong = {"a": {}, "b": {"classes": {}}}
+    with pytest.raises(PlanError, match="may not change classes"):
+        small.with_changes({"families": wrong})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_class_with_one_case_is_refused_or_trained_with(tmp_path):
+    random = np.random.default_rng(0)
+    labels = np.zeros((20, 1), np.uint8)
+    labels[7] = 1
+    images = random.integers(0, 255, (20, 28, 28)).astype(np.uint8)
+    np.savez(tmp_path / "one.npz", train_images=images, train_labels=labels)
+    with pytest.raises(DatasetError) as caught:
+        train(tmp_path / "one.npz", tmp_path / "run", options=ONE)
+    assert caught.value.remedy
+    assert not (tmp_path / "run").exists()
