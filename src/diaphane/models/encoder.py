@@ -163,6 +163,13 @@ class SliceNorm(nn.Module):
         return torch.where(valid[:, None, :, None, None], out, torch.zeros_like(out))
 
 
+def pooled(x: torch.Tensor, stride: int) -> torch.Tensor:
+    """Mean over squares of the plane; the library's own pooling of volumes cannot repeat on CUDA."""
+    cases, channels, steps, height, width = x.shape
+    flat = functional.avg_pool2d(x.reshape(cases, channels * steps, height, width), stride)
+    return flat.reshape(cases, channels, steps, height // stride, width // stride)
+
+
 class VolumeBlock(nn.Module):
     """Two 3x3x3 convolutions with a residual path; the first one carries the strides."""
 
@@ -201,7 +208,7 @@ class VolumeBlock(nn.Module):
         if self.skip is not None:
             x = x[:, :, :: self.step] if self.step > 1 else x
             if self.stride > 1:
-                x = functional.avg_pool3d(x, (1, self.stride, self.stride))
+                x = pooled(x, self.stride)
             x = self.skip(x)
         out: torch.Tensor = self.act(y + x)
         return out
