@@ -24,6 +24,8 @@ from diaphane.report.sheets import Sheet, cut, planes
 
 WHOLE_IMAGE_PIXELS = 640
 ZOOM_PIXELS = 340
+EXPECTED = "outline_expected"
+"""How codes of notes begin that say what a predicted Dice means."""
 LIDC_MEANINGS = ("lidc_suspicion", "lidc_suspicious")
 
 
@@ -172,6 +174,16 @@ def verdict(assessment: Assessment, lang: Language, limits: Limits = ()) -> dict
     return shown
 
 
+def expected_words(finding: Finding, lang: Language) -> dict[str, str]:
+    """Predicted Dice of an outline and what it means; empty strings where there is none."""
+    guess = finding.measure("predicted_dice")
+    notes = [lang.say("note", code) for code in finding.notes if code.startswith(EXPECTED)]
+    return {
+        "quality": "" if guess is None else lang.number(guess.value, 2),
+        "expected": " ".join(notes),
+    }
+
+
 def rule_view(rule: RuleResult, lang: Language) -> dict[str, Any]:
     """A rule's box: what it is given, what it says, what it cannot know."""
     inputs, advice = [], []
@@ -255,8 +267,13 @@ def card(
         "origin": lang.say("origin", "reader") if finding.origin == "reader" else "",
         "size": size_words(finding, lang),
         "facts": _facts(finding, analysis, lang),
-        "verdict": verdict(finding.assessment, lang, analysis.limits),
-        "notes": [lang.say("note", code) for code in finding.notes if code != "rule_disagrees"],
+        "verdict": verdict(finding.assessment, lang, analysis.limits)
+        | expected_words(finding, lang),
+        "notes": [
+            lang.say("note", code)
+            for code in finding.notes
+            if code != "rule_disagrees" and not code.startswith(EXPECTED)
+        ],
         "picture": pictures.paint(key, values, ranges, mask=mask, frame=frame, evidence=colours),
         "zooms": zooms,
         "windows": list(ranges),
