@@ -118,3 +118,14 @@ def test_means_are_paired_where_both_are_defined():
     assert found["dice"].difference.value == pytest.approx(0.05)
     assert found["dice:x"].model == pytest.approx(0.7)
     assert list(found) == ["dice", "dice:x", "dice:y"]
+
+
+def test_concepts_well_inside_their_ranges_do_not_tighten_them():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(100, 1, 2))
+    concepts = np.full((100, 1), 0.1)
+    concepts[-1] = 1.01
+    loose = UnlikeTraining(**{**vars(reference()), "joint": np.zeros((1, 1), np.float32)})
+    moved = refit_unlike_training(loose, features, concepts)
+    assert (moved.slack == loose.slack).all()
+    assert moved.concept_scores(np.array([[1.2]]))[0] < 1

@@ -172,9 +172,10 @@ def refit_unlike_training(
 ) -> UnlikeTraining:
     """The same distances with limits that about 2 % of a site's own cases exceed.
 
-    What lies at the centre stays the training set; only two scales move, that of the distance
-    of features and that of the concepts' scores. With fewer than 49 cases the 98th percentile
-    is not known, and a limit only widens, to the farthest case.
+    What lies at the centre stays the training set; only two scales move. The limit of the
+    distance of features becomes the 98th percentile of the site's; that of the concepts' scores
+    only widens, since a range that a site keeps well inside tells nothing of its edge. With
+    fewer than 49 cases the percentile is not known, and both only widen, to the farthest case.
 
     Parameters
     ----------
@@ -184,7 +185,7 @@ def refit_unlike_training(
         ``(n, j)`` as the model gets them.
     """
     limit = _limit(fitted.distances(features), fitted.limit)
-    scale = _limit(fitted.concept_scores(concepts), 1.0)
+    scale = max(1.0, _limit(fitted.concept_scores(concepts), 1.0))
     return replace(
         fitted,
         limit=limit,
