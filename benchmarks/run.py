@@ -17,6 +17,7 @@ DATA = Path(os.environ.get("DIAPHANE_SHARED_DATA", HERE.parents[1] / "shared" / 
 BENCHES: dict[str, tuple[list[str], str | None]] = {
     # name: (arguments, data set that it needs)
     "startup": ([], None),
+    "loading": ([], None),
     "resample": ([], None),
     "sliding": ([], None),
     "analyze": ([str(DATA / "lung_pet_ct_dx" / "A0001_L")], "lung_pet_ct_dx"),

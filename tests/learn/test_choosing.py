@@ -61,11 +61,11 @@ def test_a_run_chooses_writes_down_why_and_freezes_it(synthetic, tmp_path):
     }
     chosen = made.with_changes(
         {
-            "network": network, "families": families, "batch": 8, "steps": 1250,
-            "views": ["as_is"], "split": {"folds": 1}, "epochs": 2, "stopping": {"share": 0.0},
+            "network": network, "families": families, "batch": 8, "steps": 200,
+            "views": ["as_is"], "split": {"folds": 1}, "stopping": {"share": 0.0},
         }
     )  # fmt: skip
-    quick = TrainOptions(threads=1, probes=2, epochs=156)
+    quick = TrainOptions(threads=1, probes=2, time_budget=900.0)
     run = train(data, tmp_path / "run", chosen, quick)
     with (run.folder / "families.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -111,12 +111,13 @@ def test_memory_that_does_not_hold_a_batch_cuts_it(pictures, small, tmp_path):
     wide.write(tmp_path / "plan.yaml")
     code = f"""
 import resource, torch
-from diaphane.learn import TrainOptions, train
+from pathlib import Path
+from diaphane.learn import Plan, TrainOptions, train
 import diaphane.learn.classifying, sklearn.metrics, torch._dynamo
 used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 420 * 2**20,) * 2)
 try:
-    train({str(pictures)!r}, {str(tmp_path / "run")!r}, {str(tmp_path / "plan.yaml")!r},
+    train({str(pictures)!r}, {str(tmp_path / "run")!r}, Plan.read(Path({str(tmp_path / "plan.yaml")!r})),
           TrainOptions(threads=1, probes=1), say=print)
 except Exception as error:
     print('ended:', type(error).__name__)

@@ -389,9 +389,12 @@ def _out_of_memory(error: BaseException) -> bool:
 
 def _follow(average: Tensors, net: EvidenceNet, decay: float) -> None:
     """Move the averaged weights towards the network's."""
+    now = net.state_dict()
+    floats = [name for name, value in now.items() if value.dtype.is_floating_point]
     with torch.no_grad():
-        for name, value in net.state_dict().items():
-            if value.dtype.is_floating_point:
-                average[name].lerp_(value, 1.0 - decay)
-            else:
+        torch._foreach_lerp_(  # one call instead of one per tensor
+            [average[name] for name in floats], [now[name] for name in floats], 1.0 - decay
+        )
+        for name, value in now.items():
+            if not value.dtype.is_floating_point:
                 average[name].copy_(value)
