@@ -114,8 +114,12 @@ def _input(m: Manifest) -> str:
 
 
 def _network(m: Manifest) -> str:
+    how = m.model.get("network")
+    how = how if isinstance(how, dict) else {}
+    encoder = "3-D CNN" if how.get("encoder") == "3d" else "CNN"
+    kind = encoder if how.get("rnn") == "none" else f"{encoder}-RNN"
     return (
-        f"- Network: {m.model.get('members')} evidence CNN-RNN(s) whose logits are averaged, "
+        f"- Network: {m.model.get('members')} evidence {kind}(s) whose logits are averaged, "
         f"{m.model.get('parameters')} parameters together. The contributions of places, slices "
         "and concepts add up to the logit, given context and attention."
     )
