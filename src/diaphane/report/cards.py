@@ -249,7 +249,8 @@ def card(
         x, y = key.place(centre)
         wide = extent / (key.size[1] * key.pixel)
         tall = extent / (key.size[0] * key.pixel)
-        frame = (100 * (x - wide / 2), 100 * (y - tall / 2), 100 * wide, 100 * tall)
+        if max(wide, tall) < 1:  # a zoom that shows all of an axis would mark a stray line
+            frame = (100 * (x - wide / 2), 100 * (y - tall / 2), 100 * wide, 100 * tall)
     colours = ""
     if not zooms:
         half = cut(geometry, names[0], centre, box=box, pixels=WHOLE_IMAGE_PIXELS // 2)
