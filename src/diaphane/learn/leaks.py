@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 LEAK = 0.99
 """AUC above which a concept alone is likely to be the label in other words."""
 _SHOWN = 3
+_MOST = 0.1
+"""Largest share of all cases in a group made of near-duplicates."""
 
 
 def warnings(facts: Fingerprint) -> list[str]:
@@ -51,7 +54,8 @@ def warnings(facts: Fingerprint) -> list[str]:
 def keep_together(dataset: Dataset, path: Path) -> Dataset:
     """The dataset with one group for cases that hold (nearly) the same image, as a run found them.
 
-    Only cases of one split are joined, so that no group crosses the dataset's own splits.
+    Only cases of one split are joined, so that no group crosses the dataset's own splits. Nearly
+    the same ones stay apart where joining them would make a group too large to be held back.
 
     Parameters
     ----------
@@ -62,20 +66,30 @@ def keep_together(dataset: Dataset, path: Path) -> Dataset:
         return dataset
     known = json.loads(path.read_text(encoding="utf-8"))
     places = {entry.key: place for place, entry in enumerate(dataset.entries)}
-    pairs = [
-        (places[twin["one"]], places[twin["other"]])
-        for twin in (*known["duplicates"], *known["near_duplicates"])
-        if twin["one"] in places
-        and twin["other"] in places
-        and twin["splits"][0] == twin["splits"][1]
-    ]
+    own = [entry.group for entry in dataset.entries]
     keys = [entry.key for entry in dataset.entries]
-    groups = join_groups([entry.group for entry in dataset.entries], keys, pairs)
+    same, near = (
+        [
+            (places[twin["one"]], places[twin["other"]])
+            for twin in known[kind]
+            if twin["one"] in places
+            and twin["other"] in places
+            and twin["splits"][0] == twin["splits"][1]
+        ]
+        for kind in ("duplicates", "near_duplicates")
+    )
+    groups = join_groups(own, keys, same + near)
+    if _largest(groups) > max(2 * _largest(own), _MOST * len(own), 4):
+        groups = join_groups(own, keys, same)
     entries = (
         entry if entry.group == group else replace(entry, group=group)
         for entry, group in zip(dataset.entries, groups, strict=True)
     )
     return replace(dataset, entries=tuple(entries))
+
+
+def _largest(groups: Sequence[str]) -> int:
+    return max(Counter(groups).values(), default=0)
 
 
 def _of_pairs(pairs: Sequence[Twin], words: tuple[str, str]) -> list[str]:
@@ -103,7 +117,7 @@ def _of_pairs(pairs: Sequence[Twin], words: tuple[str, str]) -> list[str]:
     if apart:
         said.append(
             f"note: {_pairs(apart)} {what} in different groups: {shown(apart)}. They are kept on "
-            "one side of every split or fold that is drawn."
+            "one side of what is drawn, a split or a fold."
         )
     return said
 

@@ -16,7 +16,7 @@ from diaphane.learn.budget import Budget
 from diaphane.learn.classifying import Wishes, train_classification
 from diaphane.learn.facts import Fingerprint
 from diaphane.learn.fingerprint import check_labels, fingerprint
-from diaphane.learn.leaks import warnings
+from diaphane.learn.leaks import keep_together, warnings
 from diaphane.learn.planning import AnyPlan, named, names_of, read_plan, with_concepts
 from diaphane.learn.planning import plan as make_plan
 from diaphane.learn.plans import Plan
@@ -241,6 +241,7 @@ def _decide(
         voice.say(named(line, names))
     if facts is not None:
         facts.write(folder.path / "fingerprint.json")
+    opened = keep_together(opened, folder.path / "fingerprint.json")
     known = decided.families if isinstance(decided, Plan) else {}
     if chosen.families not in ("auto", *known) and not resumed:
         raise PlanError(
