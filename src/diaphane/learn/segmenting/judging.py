@@ -115,9 +115,10 @@ def judge(
 def _untouched(
     store: MaskStore, members: Sequence[Member], splits: Sequence[str]
 ) -> NDArray[np.int64]:
-    """Test cases: neither learned from nor held back."""
+    """Cases of the data set's test part, else of its validation part, that took no part."""
     used = {int(i) for m in members for i in (*m.fit, *m.stop, *m.held)}
-    left = [i for i in range(len(store)) if i not in used and splits and splits[i] == "test"]
+    free = [i for i in range(len(store)) if i not in used and i < len(splits)]
+    left = [i for i in free if splits[i] == "test"] or [i for i in free if splits[i] == "val"]
     return np.array(left, dtype=np.int64)
 
 

@@ -16,6 +16,7 @@ from diaphane.bundle.segmentation import PatchSpec
 from diaphane.bundle.sliding import Lattice, slide
 from diaphane.core.errors import Diverged
 from diaphane.learn.budget import Watch, annealing, last_step
+from diaphane.learn.loading import Ahead
 from diaphane.learn.segmenting.cases import MaskStore
 from diaphane.learn.segmenting.looks import Look, Looks
 from diaphane.learn.segmenting.losses import segmentation_loss
@@ -89,24 +90,35 @@ def fit_member(
     plan, position = task.plan, pupil.position
     began, since, losses = time.monotonic(), position.step, []
     clock = watch or Watch()
-    while position.step < last_step(plan.steps, position.jump):
-        losses.append(pupil.one_step())
-        done = position.step - since
-        pace = (time.monotonic() - began) / done
-        if position.jump is None and clock.calls(position.step, plan.steps, pace):
-            position.jump = position.step
-        last = position.step >= last_step(plan.steps, position.jump)
-        if position.step % plan.look_every == 0 or last:
-            look = Look(
-                number, member.fold, position.step, float(np.mean(losses)), pupil.look(),
-                pupil.rate(position.step - 1), time.monotonic() - began,
-            )  # fmt: skip
-            task.looks.add(look)
-            pupil.save()
-            losses = []
-            if say is not None:
-                say(look, last_step(plan.steps, position.jump) - position.step)
+    with Ahead(pupil.batch, position.step, plan.steps, workers=1) as batches:
+        coming = iter(batches)
+        while position.step < last_step(plan.steps, position.jump):
+            losses.append(pupil.one_step(next(coming)))
+            done = position.step - since
+            pace = (time.monotonic() - began) / done
+            if position.jump is None and clock.calls(position.step, plan.steps, pace):
+                position.jump = position.step
+            last = position.step >= last_step(plan.steps, position.jump)
+            if position.step % plan.look_every == 0 or last:
+                look = Look(
+                    number, member.fold, position.step, float(np.mean(losses)), pupil.look(),
+                    pupil.rate(position.step - 1), time.monotonic() - began,
+                )  # fmt: skip
+                task.looks.add(look)
+                pupil.save()
+                losses = []
+                if say is not None:
+                    say(look, last_step(plan.steps, position.jump) - position.step)
     return pupil.finished(), position.jump
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Patches of one step: their ``cases``, ``image`` ``(N, C, D, H, W)``, ``mask`` ``(N, D, H, W)``."""
+
+    cases: tuple[int, ...]
+    image: torch.Tensor
+    mask: torch.Tensor
 
 
 class Pupil:
@@ -165,8 +177,18 @@ class Pupil:
             ),
         )  # fmt: skip
 
-    def one_step(self) -> float:
-        """One step of the optimiser; returns the loss.
+    def batch(self, step: int) -> Batch:
+        """The patches of a step, a function of the step alone."""
+        size, count = self.plan.patch, self.plan.batch
+        patches = [self.sampler.patch(step * count + i, size) for i in range(count)]
+        return Batch(
+            tuple(patch.case for patch in patches),
+            dense(torch.stack([patch.image for patch in patches])),
+            torch.stack([patch.mask for patch in patches]),
+        )
+
+    def one_step(self, batch: Batch | None = None) -> float:
+        """One step of the optimiser on its batch; returns the loss.
 
         Raises
         ------
@@ -174,10 +196,8 @@ class Pupil:
             See :func:`fit_member`.
         """
         task, plan, position = self.task, self.plan, self.position
-        first = position.step * plan.batch
-        patches = [self.sampler.patch(first + i, plan.patch) for i in range(plan.batch)]
-        image = dense(torch.stack([patch.image for patch in patches]).to(task.device))
-        mask = torch.stack([patch.mask for patch in patches]).to(task.device)
+        fed = self.batch(position.step) if batch is None else batch
+        image, mask = fed.image.to(task.device), fed.mask.to(task.device)
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate(position.step)
         cuda = task.device.type == "cuda"
@@ -196,7 +216,7 @@ class Pupil:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, plan.optimiser.clip)
         loss = float(value.detach())
         if not np.isfinite(loss) or not bool(torch.isfinite(norm)):
-            keys = sorted({task.store.rows[patch.case].key for patch in patches})
+            keys = sorted({task.store.rows[case].key for case in fed.cases})
             raise Diverged(
                 f"The loss is no longer a number, at step {position.step + 1} of network "
                 f"{position.member + 1}, with cases {', '.join(keys)}.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections import Counter
 from typing import Any
 
@@ -17,8 +16,9 @@ from diaphane.learn.segmenting.judgement import Held
 from diaphane.learn.segmenting.looks import Looks
 from diaphane.learn.segmenting.shipping import Making
 from diaphane.learn.shipping import versions
+from diaphane.learn.telling import engine_of
 from diaphane.report import write_segmentation_run
-from diaphane.report.run_facts import Engine, Material, Planning, RunFacts, SegmentedExample
+from diaphane.report.run_facts import Material, Planning, RunFacts, SegmentedExample
 
 _SHOWN = 12
 
@@ -54,15 +54,11 @@ def tell(making: Making, bundle: Segmenter, folder: RunFolder, state: dict[str, 
                 steps=plan.steps,
                 annealed_early_at=state.get("annealed_early_at"),
             ),
-            Engine(
-                device=str(state.get("device", "cpu")),
-                threads=state.get("threads"),
-                processor=f"{platform.machine()}, {state.get('threads')} threads",
-                system=platform.system(),
-                versions=versions(),
+            engine_of(
+                {"versions": versions(), **state},
+                seed=plan.seed,
                 networks=len(making.nets),
                 parameters=sum(p.numel() for net in making.nets for p in net.parameters()),
-                seed=plan.seed,
             ),
         ),
         notes=[f"{len(store.refused)} cases could not be used."] if store.refused else [],
