@@ -34,8 +34,8 @@ from diaphane.learn.cases import CaseStore, read_cases, targets
 from diaphane.learn.history import History
 from diaphane.learn.judging import held_out
 from diaphane.learn.loop import Task, fit_member
-from diaphane.learn.rhythm import reproducible
 from diaphane.learn.plans import Plan
+from diaphane.learn.rhythm import reproducible
 from diaphane.learn.splits import Member, first_appearance, members_of, strata
 from diaphane.preprocess import Recipe
 
@@ -97,14 +97,14 @@ def _out_of_fold(store: CaseStore, plan: Plan, seed: int, part: str, out: Path) 
     began = time.monotonic()
     room = out / "work"
     task = Task(
-        decided, store, target, room / "current.safetensors", History(room / "metrics.csv"),
-        torch.device("cpu"),
+        decided, store, target, torch.device("cpu"), room / "current.safetensors",
+        History(room / "metrics.csv"),
     )  # fmt: skip
-    task.state.unlink(missing_ok=True)
-    task.history.path.unlink(missing_ok=True)
+    for left in ("current.safetensors", "metrics.csv"):
+        (room / left).unlink(missing_ok=True)
     nets = []
     for number, member in enumerate(members):
-        nets.append(fit_member(task, number, member))
+        nets.append(fit_member(task, number, member)[0])
         spent = time.monotonic() - began
         print(f"seed {seed} {part}: {number + 1}/{len(members)}, {spent:.0f} s", flush=True)
     held = held_out(nets, members, store, decided, task.device)

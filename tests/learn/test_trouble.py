@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import resource
@@ -21,6 +22,7 @@ from diaphane.core.errors import (
     UsageError,
 )
 from diaphane.learn import Plan, TrainOptions, plan, train
+from diaphane.learn.budget import last_step
 from diaphane.learn.runs import RunFolder
 from diaphane.learn.state import Position, Saved, load_state, save_state
 
@@ -185,3 +187,22 @@ def test_a_class_with_one_case_is_refused_or_trained_with(tmp_path):
         train(tmp_path / "one.npz", tmp_path / "run", options=ONE)
     assert caught.value.remedy
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_is_short_of_time_ends_annealed_and_says_so(pictures, small, tmp_path):
+    said = []
+    run = train(
+        pictures, tmp_path / "run", small.with_changes({"steps": 40}),
+        TrainOptions(threads=1, probes=2, time_budget=1.0), say=said.append,
+    )  # fmt: skip
+    assert run.plan.steps == 20, "the fewest that are planned, whatever the time"
+    assert run.plan.time_budget == 1.0
+    state = json.loads((run.folder / "run.json").read_text())
+    early = state["annealed_early_at"]["0"]
+    with (run.folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert int(rows[-1]["step"]) == last_step(20, early) < 20
+    assert any("too short" in line for line in said)
+    assert any("final annealing" in line for line in said)
+    assert run.bundle.manifest.faithfulness["cases"] == 2
+    assert Plan.read(run.folder / "plan.yaml").steps == 20
