@@ -24,6 +24,7 @@ from diaphane.core.errors import PlanError, UnreadableFile
 from diaphane.core.files import write_bytes, write_text
 from diaphane.learn.plans import EncoderRef, NetworkPlan, Plan
 from diaphane.models import EvidenceConfig, EvidenceNet
+from diaphane.preprocess import Recipe
 
 WEIGHTS, FACTS, REPORT = "encoder.safetensors", "encoder.json", "report.html"
 Method = Literal["agreement", "masked"]
@@ -211,7 +212,8 @@ def adopt(plan: Plan, encoder: PretrainedEncoder) -> tuple[Plan, list[str]]:
     spec = plan.input.model_dump(mode="json")
     feed = {name: facts.input.model_dump(mode="json")[name] for name in ("size", "pixel_mm", "pad")}
     changed += sorted(f"input.{name}" for name, value in feed.items() if spec[name] != value)
-    if plan.recipe != facts.recipe:
+    mine, its = (Recipe.from_dict(r).to_dict()["steps"] for r in (plan.recipe, facts.recipe))
+    if mine != its:
         changed.append("recipe")
     if changed:
         said.append(f"Taken from the encoder instead of the plan: {', '.join(changed)}.")
