@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from diaphane.acquire import read, read_series
     from diaphane.apps import analyze
-    from diaphane.batch import evaluate, predict
-    from diaphane.bundle import Bundle, load_bundle
+    from diaphane.batch import calibrate, compare, evaluate, predict, select
+    from diaphane.bundle import Bundle, Segmenter, load_bundle
     from diaphane.core.case import Case, Identified, Series
     from diaphane.core.errors import DiaphaneError
     from diaphane.core.evaluation import Evaluation
     from diaphane.core.finding import Analysis, Evidence, Finding
     from diaphane.core.geometry import Geometry
     from diaphane.core.volume import Volume
-    from diaphane.learn import plan, train
+    from diaphane.learn import plan, pretrain, train
     from diaphane.preprocess import Recipe
 
 try:
@@ -41,15 +41,20 @@ _HOME = {
     "Geometry": "diaphane.core.geometry",
     "Identified": "diaphane.core.case",
     "Recipe": "diaphane.preprocess",
+    "Segmenter": "diaphane.bundle",
     "Series": "diaphane.core.case",
     "Volume": "diaphane.core.volume",
     "analyze": "diaphane.apps",
+    "calibrate": "diaphane.batch",
+    "compare": "diaphane.batch",
     "evaluate": "diaphane.batch",
     "load_bundle": "diaphane.bundle",
     "plan": "diaphane.learn",
     "predict": "diaphane.batch",
+    "pretrain": "diaphane.learn",
     "read": "diaphane.acquire",
     "read_series": "diaphane.acquire",
+    "select": "diaphane.batch",
     "train": "diaphane.learn",
 }
 
@@ -64,16 +69,21 @@ __all__ = [
     "Geometry",
     "Identified",
     "Recipe",
+    "Segmenter",
     "Series",
     "Volume",
     "__version__",
     "analyze",
+    "calibrate",
+    "compare",
     "evaluate",
     "load_bundle",
     "plan",
     "predict",
+    "pretrain",
     "read",
     "read_series",
+    "select",
     "train",
 ]
 

@@ -7,6 +7,7 @@ from diaphane.learn.augment import Augmentation
 from diaphane.learn.fingerprint import Fingerprint
 from diaphane.learn.planning import Planned, plan, read_plan
 from diaphane.learn.plans import Plan
+from diaphane.learn.pretraining import pretrain
 from diaphane.learn.runs import Run
 from diaphane.learn.training import TrainOptions, train
 
@@ -18,6 +19,7 @@ __all__ = [
     "Run",
     "TrainOptions",
     "plan",
+    "pretrain",
     "read_plan",
     "train",
 ]
