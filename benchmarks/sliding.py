@@ -184,7 +184,8 @@ def memory(room: Path, slices: int) -> dict[str, Any]:
         "import resource, sys; from diaphane.cli import app\n"
         "try: app(sys.argv[1:])\n"
         "except SystemExit as end: code = end.code\n"
-        "print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, code)"
+        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "print('PEAK', used.ru_maxrss, code, used.ru_utime + used.ru_stime)"
     )
     began = time.perf_counter()
     done = subprocess.run(
@@ -205,6 +206,7 @@ def memory(room: Path, slices: int) -> dict[str, Any]:
         "input_mb": round(512 * 512 * slices * 2 / 2**20),
         "peak_mb": round(int(last[1]) * unit / 2**20),
         "seconds": round(time.perf_counter() - began, 1),
+        "cpu_seconds": round(float(last[3]), 1),
     }
 
 
@@ -223,7 +225,7 @@ def main(arguments: list[str]) -> int:
             for one in (small, large):
                 print(
                     f"512 x 512 x {one['slices']}: input {one['input_mb']} MB, peak "
-                    f"{one['peak_mb']} MB, {one['seconds']} s"
+                    f"{one['peak_mb']} MB, {one['seconds']} s ({one['cpu_seconds']} s of processor)"
                 )
             print(f"beside input and the small volume's process: {taken} MB, bound {BOUND} MB")
     result |= {
