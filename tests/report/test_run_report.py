@@ -238,7 +238,7 @@ def test_a_segmentation_run_draws_truth_and_answer(tmp_path) -> None:
     assert text.count('<path class="truth"') == 6
     assert text.count('<path class="answer"') == 3
     assert words.count("slice 3 of 9") == 2
-    assert "3 cases, Pearson correlation 0.95" in words
+    assert "n = 3; Pearson correlation 0.95" in words
     assert "too few or too alike" in words
     assert "a two-dimensional U-Net with 16, 32 channels" in words
     assert "patches of 64 × 48 voxels that overlap by 50%" in words
@@ -253,7 +253,7 @@ def test_an_evaluation_of_masks_shows_volumes(tmp_path) -> None:
     )  # fmt: skip
     words = words_of(path)
     assert "Predicted (mm³)" in words
-    assert "2 cases; predicted minus true: mean 0, 95% of differences within −392 to 392" in words
+    assert "n = 2; predicted minus true: mean 0, 95% of differences within −392 to 392" in words
     assert "Volume: none" not in words
 
 

@@ -75,6 +75,9 @@ def evaluation_view(evaluation: Evaluation, lang: Language) -> dict[str, Any]:
     settings = dict(evaluation.settings)
     undefined = settings.get("undefined") or {}
     by_class = class_view(evaluation.metrics, lang)
+    known = evaluation.metrics
+    # What a single label shows is the mean over labels, too.
+    alone = len({name.partition(":")[2] for name in evaluation.metrics if ":" in name}) == 1
     return {
         "task": lang.say("task", evaluation.task),
         "split": lang.say("split", evaluation.split),
@@ -89,15 +92,17 @@ def evaluation_view(evaluation: Evaluation, lang: Language) -> dict[str, Any]:
         "include_seen": bool(settings.get("include_seen")),
         "figures": [
             {
-                "name": metric_words(name, lang),
+                "name": metric_words(name, lang) + _unit(name, settings),
                 "value": lang.number(figure.value, 3),
                 "low": lang.number(figure.low, 3),
                 "high": lang.number(figure.high, 3),
                 "why": str(undefined.get(name, "")),
-                "bar": _bar(figure.value, figure.low, figure.high),
+                "bar": None
+                if name.partition(":")[0] in _NOT_SHARES
+                else _bar(figure.value, figure.low, figure.high),
             }
             for name, figure in evaluation.metrics.items()
-            if ":" not in name or not by_class
+            if ":" not in name or not (by_class or (alone and name.partition(":")[0] in known))
         ],
         "by_class": by_class,
         "perfect_ece": lang.number(settings["ece_perfect_95"], 3)
@@ -115,6 +120,17 @@ def evaluation_view(evaluation: Evaluation, lang: Language) -> dict[str, Any]:
     }
 
 
+def _unit(name: str, settings: Mapping[str, Any]) -> str:
+    """The unit of a distance, where the evaluation states one."""
+    unit = settings.get("unit")
+    distance = name.partition(":")[0] in ("hd95", "surface_distance")
+    return f" ({unit})" if distance and isinstance(unit, str) and unit else ""
+
+
+_NOT_SHARES = (
+    "hd95", "surface_distance", "volume_error", "log_loss", "calibration_slope",
+    "mean_absolute_error", "kappa_quadratic",
+)  # fmt: skip
 _MANY = 8  # figures of classes or labels that may stand among the others
 
 

@@ -126,7 +126,8 @@ def split_sentences(told: Told, lang: Language) -> Sentences:
     folds = int(plan.get("folds") or split.get("folds") or 1)
     seed = str(told.facts.engine.seed)
     parts = lang.semicolon.join(
-        _part(name, row, material, lang) for name, row in material.parts.items()
+        _part(name, material.parts[name], material, lang)
+        for name in sorted(material.parts, key=split_order)
     )
     said = []
     if folds > 1:
@@ -174,6 +175,12 @@ def split_sentences(told: Told, lang: Language) -> Sentences:
             )
         )
     return said
+
+
+def split_order(name: str) -> tuple[int, str]:
+    """Sorts training, validation, test, then the rest by name."""
+    known = ("train", "val", "test")
+    return (known.index(name) if name in known else len(known), name)
 
 
 def _part(name: str, row: Mapping[str, int], material: Material, lang: Language) -> str:

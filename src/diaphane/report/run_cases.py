@@ -146,7 +146,7 @@ def volume_charts(
         )  # fmt: skip
         gap = np.array([x - y for x, y in points])
         note = lang.text(
-            "%(n)s cases; predicted minus true: mean %(mean)s, 95%% of differences within "
+            "n = %(n)s; predicted minus true: mean %(mean)s, 95%% of differences within "
             "%(low)s to %(high)s",
             n=lang.number(len(points)), mean=lang.significant(float(gap.mean())),
             low=lang.significant(float(gap.mean() - 1.96 * gap.std())),
@@ -160,9 +160,9 @@ def _correlation(points: Sequence[tuple[float, float]], lang: Language) -> str:
     x, y = np.array(points).T
     n = lang.number(len(points))
     if len(points) < 3 or np.ptp(x) < 1e-9 or np.ptp(y) < 1e-9:
-        return lang.text("%(n)s cases; too few or too alike for a correlation", n=n)
+        return lang.text("n = %(n)s; too few or too alike for a correlation", n=n)
     r = float(np.corrcoef(x, y)[0, 1])
-    return lang.text("%(n)s cases, Pearson correlation %(r)s", n=n, r=lang.number(r, 2))
+    return lang.text("n = %(n)s; Pearson correlation %(r)s", n=n, r=lang.number(r, 2))
 
 
 def _picture(image: NDArray[Any], side: int) -> dict[str, Any]:

@@ -100,7 +100,7 @@ class Engine:
     """What the run ran on, and what it made.
 
     ``parameters`` are those of all ``networks`` together. ``processor`` is a name such as
-    "x86_64, 2 threads"; ``versions`` package -> version.
+    "x86_64"; ``versions`` package -> version.
     """
 
     device: str = "cpu"

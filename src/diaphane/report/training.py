@@ -15,7 +15,7 @@ from diaphane.report.claim import claim_rows
 from diaphane.report.evaluation import evaluation_view
 from diaphane.report.language import Language
 from diaphane.report.methods import methods
-from diaphane.report.methods_data import Told
+from diaphane.report.methods_data import Told, split_order
 from diaphane.report.methods_network import duration
 from diaphane.report.page import render
 from diaphane.report.run_cases import example_views, quality_charts, segmented_views
@@ -254,6 +254,7 @@ def _rows(
 def split_table(split: Mapping[str, Mapping[str, Any]], lang: Language) -> dict[str, Any]:
     """Splits down, counts across."""
     names = list(dict.fromkeys(name for row in split.values() for name in row))
+    split = {part: split[part] for part in sorted(split, key=split_order)}
     return {
         "names": [str(name).replace("_", " ") for name in names],
         "rows": [
