@@ -215,7 +215,7 @@ def test_own_splits_are_kept_and_test_is_scored(synthetic, tmp_path):
     assert run.bundle.manifest.metrics_about["split"] == "test"
     assert run.figures.n == 6
     seen = run.bundle.manifest.seen
-    assert (len(seen.train), len(seen.val), len(seen.test)) == (24, 6, 6)
+    assert (len(seen.train) + len(seen.val), len(seen.test)) == (30, 6)
     by_split = {entry.split: entry for entry in open_dataset(folder).entries}
     assert run.bundle.has_seen(by_split["val"].load())
     assert not run.bundle.has_seen(by_split["test"].load())
@@ -252,7 +252,8 @@ def test_several_label_columns(synthetic, tmp_path):
 
 def test_single_pictures(synthetic, tmp_path):
     path = synthetic.write_pictures(tmp_path / "dots.npz", 60)
-    run = train(path, tmp_path / "run", options=TrainOptions(epochs=12, threads=1, probes=4))
+    options = TrainOptions(epochs=12, threads=1, probes=4, folds=2, families="cnn-rnn")
+    run = train(path, tmp_path / "run", options=options)
     assert run.plan.network.sequence == "rows"
     assert run.bundle.manifest.metrics_about["split"] == "test"
     assert run.figures.metrics["auc"].value > 0.7

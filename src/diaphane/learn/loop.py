@@ -1,8 +1,7 @@
 """The training loop of one network.
 
 Steps of the optimiser are the unit. What a step sees is a function of seed, step and case, so a
-network that was stopped after any step goes on as if nothing had happened.
-"""
+network that was stopped after any step goes on as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -32,11 +31,12 @@ from diaphane.learn.network import (
     network_config,
     new_network,
     optimiser_of,
+    renew_norms,
     start_apart,
 )
 from diaphane.learn.plans import Plan
 from diaphane.learn.predicting import predict, quick_metric
-from diaphane.learn.rhythm import Rhythm
+from diaphane.learn.rhythm import Rhythm, out_of_memory
 from diaphane.learn.splits import Member
 from diaphane.learn.state import Position, Saved, Tensors, load_state, save_state
 from diaphane.models import EvidenceNet
@@ -52,6 +52,10 @@ def member_seed(plan: Plan, member: Member) -> int:
     """Seed of a network: a function of the split's seed, its fold and its own seed."""
     words = np.random.SeedSequence([plan.split.seed, member.fold, member.seed]).generate_state(1)
     return int(words[0]) >> 1
+
+
+_SETTLED = 300
+"""Steps after which running statistics have caught up with the weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,7 +250,7 @@ class Pupil:
                 value = self._gradient(made, position.pieces)
                 break
             except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error) or 2 * position.pieces > len(made.cases):
+                if not out_of_memory(error) or 2 * position.pieces > len(made.cases):
                     raise
             self.optimiser.zero_grad()
             if self.task.device.type == "cuda":
@@ -286,6 +290,9 @@ class Pupil:
         """The network that is kept."""
         chosen = bool(self.stop.size) and self.position.best_epoch >= 0
         self.net.load_state_dict(self.best if chosen else self.average)
+        if self.position.step < _SETTLED:
+            parts = (self.make(step).batch for step in range(min(32, 2 * self.rhythm.per_epoch)))
+            renew_norms(self.net, (each.rows(slice(None), self.task.device) for each in parts))
         if self.concept_bias is not None:
             fuse(self.net, self.concept_bias, self.plan.concept_fit.image_share)
         self.net.centre_concepts(torch.from_numpy(self.concepts).to(self.task.device))
@@ -378,13 +385,6 @@ class Pupil:
         """Fitting cases in the order of an epoch."""
         random = np.random.default_rng([self.seed, 1, epoch])
         return np.asarray(random.permutation(self.member.fit), dtype=np.int64)
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
-        return True
-    said = str(error).lower()
-    return "allocate memory" in said or "out of memory" in said
 
 
 def _follow(average: Tensors, net: EvidenceNet, decay: float) -> None:

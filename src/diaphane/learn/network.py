@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from diaphane.core.errors import PlanError
+from diaphane.learn.cases import Batch
 from diaphane.learn.plans import ConceptPlan, Plan
 from diaphane.learn.pretrained import start_from
 from diaphane.models import EvidenceConfig, EvidenceNet
@@ -219,3 +220,28 @@ def optimiser_of(
         )
     ]
     return torch.optim.AdamW(groups, lr=plan.optimiser.learning_rate, betas=(0.9, 0.99))
+
+
+def renew_norms(net: EvidenceNet, batches: Iterable[Batch]) -> None:
+    """Take the statistics of batch normalisation anew, under the weights as they are.
+
+    Running means lag behind weights that move fast, so after few steps a network that fits its
+    batches can be wrong on single cases (as for averaged weights, Izmailov et al. 2018).
+    """
+    layers = [
+        m for m in net.modules() if isinstance(m, (torch.nn.BatchNorm2d, torch.nn.BatchNorm3d))
+    ]
+    if not layers:
+        return
+    momenta = [layer.momentum for layer in layers]
+    net.eval()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # a plain mean over the batches
+        layer.train()
+    with torch.no_grad():
+        for fed in batches:
+            net(fed.image, fed.mask, fed.length, fed.concepts)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    net.eval()

@@ -67,3 +67,11 @@ class Rhythm:
         epoch, number = divmod(step, self.per_epoch)
         bounds = [self.cases * n // self.per_epoch for n in (number, number + 1)]
         return epoch, bounds[0], bounds[1]
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on the CPU or a GPU."""
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    said = str(error).lower()
+    return "allocate memory" in said or "out of memory" in said
