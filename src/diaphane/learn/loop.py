@@ -1,7 +1,8 @@
 """The training loop of one network.
 
 Steps of the optimiser are the unit. What a step sees is a function of seed, step and case, so a
-network that was stopped after any step goes on as if nothing had happened."""
+network that was stopped after any step goes on as if nothing had happened.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +55,7 @@ def member_seed(plan: Plan, member: Member) -> int:
     return int(words[0]) >> 1
 
 
-_SETTLED = 300
-"""Steps after which running statistics have caught up with the weights."""
+_SETTLED = 300  # steps after which running statistics have caught up
 
 
 @dataclass(frozen=True, eq=False)
