@@ -24,6 +24,11 @@ BENCHES: dict[str, tuple[list[str], str | None]] = {
     "froc": ([str(DATA / "lung_pet_ct_dx" / "A0001_L")], "lung_pet_ct_dx"),
     "unseen": ([], None),
     "hippocampus": ([str(DATA / "msd_hippocampus")], "msd_hippocampus"),
+    "pretraining": (
+        [str(DATA / "breastmnist"), str(HERE / "results" / "pretraining"), "--select"],
+        "breastmnist",
+    ),
+    "anomaly": ([str(DATA / "busi_256"), str(HERE / "results" / "anomaly")], "busi_256"),
     "lidc": ([str(DATA / "lidc_nodules")], "lidc_nodules"),
 }
 
