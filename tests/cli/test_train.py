@@ -81,7 +81,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on(data, tmp_path):
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert Path(answer["bundle"]).is_dir()
-    assert answer["about"]["split"] == "test"
+    assert answer["about"]["split"] == "out_of_fold"
 
 
 def test_plan_writes_two_files(data, tmp_path):

@@ -144,7 +144,8 @@ class SliceGru(nn.Module):
         # Channels of a grouped convolution: all of one direction, then all of the other.
         gates = torch.cat([ahead[:, :, : 2 * size], back[:, :, : 2 * size]], 2)
         fresh = torch.cat([ahead[:, :, 2 * size :], back[:, :, 2 * size :]], 2)
-        run = _recurrence if self.training else _looped()
+        # As a script the loop stays one node of the graph; elsewhere plain autograd is safer.
+        run = _looped() if torch.onnx.is_in_onnx_export() else _recurrence
         stack = run(gates, fresh, self.gates.weight, self.fresh.weight)
         both = torch.cat([stack[:, :, :size], stack[:, :, size:].flip(1)], 2)
         out: torch.Tensor = self.out(both.reshape(rows, 2 * size, height, width))
