@@ -12,6 +12,8 @@ from diaphane.learn.facts import Fingerprint, SegmentationFacts
 
 _VOXELS = 110_000
 """Voxels of a patch of a volume: about a second of one core a step."""
+_MOST_VOXELS = 130_000
+"""Of a patch, once its sides are multiples of the strides."""
 _WHOLE = 3_000_000
 """Voxels of a whole volume above which it is looked at coarser, where labels are thick enough."""
 _FINE = 6.0
@@ -231,6 +233,9 @@ def _patch(grid: _Grid, thin: float, *, flat: bool) -> tuple[list[int], list[lis
     strides = _strides(aim, grid.spacing, 4 if flat else 3, flat=flat)
     total = [math.prod(step[a] for step in strides) for a in range(3)]
     patch = [max(t, _multiple(n, t)) for n, t in zip(aim, total, strict=True)]
+    while not flat and math.prod(patch) > _MOST_VOXELS:  # rounding up may go too far
+        longest_axis = max(range(3), key=lambda a: patch[a] - total[a])
+        patch[longest_axis] -= total[longest_axis]
     return patch, strides, batch
 
 
