@@ -217,7 +217,7 @@ def test_masks_of_a_folder(volumes, tmp_path):
     assert float(table[0]["volume:front"]) == 4 * 36 * 2
     page = (tmp_path / "o/report.html").read_text()
     assert "front" in page
-    assert "c1<" not in page
+    assert ">c1<" not in page
 
 
 def test_each_bad_mask_is_told(volumes, tmp_path):

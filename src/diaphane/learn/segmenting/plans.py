@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from diaphane.bundle.segmentation import Axis
-from diaphane.core.errors import PlanError
-from diaphane.core.files import write_text
-from diaphane.learn.plans import DataSource, _compact
+from diaphane.learn.plan_file import PlanFile
+from diaphane.learn.plans import DataSource
 
 
 class _Part(BaseModel):
@@ -80,7 +75,7 @@ class SegmentationOptimiser(_Part):
     dice_share: float = Field(default=0.5, ge=0, le=1, description="The rest is cross-entropy.")
 
 
-class SegmentationPlan(_Part):
+class SegmentationPlan(PlanFile):
     """Everything that a segmentation run does, before it does it.
 
     Attributes
@@ -133,53 +128,3 @@ class SegmentationPlan(_Part):
     meaning: str | None = None
     sources: tuple[DataSource, ...] = ()
     licence: str = "not stated"
-    reasons: dict[str, str] = Field(default_factory=dict)
-
-    def to_yaml(self) -> str:
-        """The plan with each reason as a comment above its key."""
-        values = self.model_dump(mode="json", exclude={"reasons"})
-        lines = [
-            "# What learning decided from the dataset. Edit it, and train with --plan FILE.",
-            "# The reason for a decision stands above it.",
-        ]
-        for key, value in values.items():
-            if key in self.reasons:
-                lines += [f"# {line}" for line in self.reasons[key].splitlines()]
-            text = yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=100)
-            lines.append(_compact(key, value) or text.rstrip("\n"))
-        return "\n".join(lines) + "\n"
-
-    def write(self, path: Path) -> None:
-        """Write ``plan.yaml`` in one step."""
-        write_text(path, self.to_yaml())
-
-    def with_changes(self, changes: Mapping[str, Any]) -> SegmentationPlan:
-        """Copy of the plan with other values at top-level keys; validated again.
-
-        Raises
-        ------
-        PlanError
-            Naming the key.
-        """
-        return SegmentationPlan.from_dict({**self.model_dump(mode="json"), **changes})
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], path: Path | None = None) -> SegmentationPlan:
-        """Validate a plan.
-
-        Raises
-        ------
-        PlanError
-            Naming the first wrong key.
-        """
-        try:
-            return cls.model_validate_json(json.dumps(dict(values), default=str))
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            said = first["msg"].removeprefix("Value error, ")
-            raise PlanError(
-                f"plan key '{key}': {said}" if key else said,
-                path=path,
-                remedy="Correct it, or write a fresh plan with 'diaphane plan'.",
-            ) from error
