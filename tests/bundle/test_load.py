@@ -51,6 +51,14 @@ def edited(folder, **changes):
     return resigned(folder)
 
 
+def test_shipped_manifests_are_written_as_they_were_read():
+    shipped = [found for found in installed() if found.origin == "shipped"]
+    assert shipped
+    for found in shipped:
+        text = (found.path / "bundle.json").read_text(encoding="utf-8")
+        assert verify(found.path).manifest.to_json() == text
+
+
 def test_folder_and_zip_are_the_same_bundle(toy_bundle, tmp_path):
     there = load_bundle(toy_bundle)
     packed = export_bundle(toy_bundle, tmp_path / "toy.zip")

@@ -62,6 +62,7 @@ class Bundle(Loaded):
         Tells inputs unlike the training set; ``None`` when the bundle holds none.
     """
 
+    what = "classification"
     manifest: Manifest
 
     def __init__(self, files: Mapping[str, bytes], path: Path, threads: int | None = None) -> None:

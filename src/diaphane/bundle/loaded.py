@@ -6,7 +6,7 @@ import functools
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from diaphane.bundle.archive import CARD, LICENCE, MODEL, SUMS
 from diaphane.bundle.manifest import Manifest
@@ -26,6 +26,8 @@ class Loaded:
 
     Attributes
     ----------
+    what:
+        What it does: "classification" or "segmentation".
     manifest:
         What it says about itself.
     path:
@@ -40,6 +42,7 @@ class Loaded:
         Texts.
     """
 
+    what: ClassVar[str]
     manifest: Manifest | SegmentationManifest
 
     def __init__(self, files: Mapping[str, bytes], path: Path, threads: int | None = None) -> None:

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Literal, TypeVar
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from diaphane.core.decision import Calibration, OperatingPoint, PredictionSets
 from diaphane.core.errors import BundleCorrupt, BundleTooNew
@@ -19,16 +28,20 @@ Task = Literal["binary", "multiclass", "multilabel"]
 Kind = Literal["sequence", "image"]
 MaskSource = Literal["none", "foreground", "given"]
 
-M = TypeVar("M", bound=BaseModel)
+_LAST = (
+    "metrics", "metrics_about", "faithfulness", "seen", "meaning", "intended_use", "licence",
+    "sources", "made_by", "model",
+)  # fmt: skip
+"""Keys that stand at the end of ``bundle.json``, after what is particular to a kind of bundle."""
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
     """No unknown keys, no silent conversions, no NaN, no change after reading."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-class InputSpec(_Strict):
+class InputSpec(Strict):
     """What the network is fed with, after the recipe.
 
     Attributes
@@ -78,7 +91,7 @@ class InputSpec(_Strict):
         return self
 
 
-class ConceptCurve(_Strict):
+class ConceptCurve(Strict):
     """A concept's shape function as drawn in reports.
 
     ``value`` ``(n,)`` in the concept's own unit, ``contribution`` ``(n, k)`` to each output.
@@ -88,7 +101,7 @@ class ConceptCurve(_Strict):
     contribution: tuple[tuple[float, ...], ...]
 
 
-class Seen(_Strict):
+class Seen(Strict):
     """Salted hashes of the cases that made the bundle, by split.
 
     ``train``, ``val`` (early stopping) and ``calibration`` count as seen; ``test`` does not.
@@ -102,7 +115,7 @@ class Seen(_Strict):
     test: tuple[str, ...] = ()
 
 
-class Source(_Strict):
+class Source(Strict):
     """A data set that went into the bundle."""
 
     name: str
@@ -111,8 +124,77 @@ class Source(_Strict):
     url: str = ""
 
 
-class Manifest(_Strict):
-    """The content of ``bundle.json``, schema version 1.
+class BundleFacts(Strict):
+    """What every kind of bundle says about itself.
+
+    Attributes
+    ----------
+    metrics, metrics_about:
+        Figures with intervals, and how they were measured (split, n, groups, seed, ...).
+    meaning:
+        Message code of what the positive class means, for reports.
+    made_by:
+        Versions of what made it, for example ``{"diaphane": "0.1.0"}``.
+    model:
+        Facts about the network (members, parameters, configuration), for the card.
+    """
+
+    schema_version: Literal[1] = 1
+    name: str
+    version: str = Field(min_length=1)
+    title: str
+    metrics: dict[str, Interval] = Field(default_factory=dict)
+    metrics_about: dict[str, JsonValue] = Field(default_factory=dict)
+    seen: Seen = Field(default_factory=Seen)
+    meaning: str | None = None
+    intended_use: str
+    licence: str
+    sources: tuple[Source, ...] = ()
+    made_by: dict[str, str] = Field(default_factory=dict)
+    model: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_name(self) -> Self:
+        if not NAME.fullmatch(self.name):
+            raise ValueError("name must be lower-case letters, digits, '.', '_' and '-'")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _in_order(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Keys in the order that ``bundle.json`` has had from the first."""
+        data = fields(self)
+        last = {key: data.pop(key) for key in _LAST if key in data}
+        return {**data, **last}
+
+    def to_json(self) -> str:
+        """Indented JSON with a final line end; the same manifest gives the same text."""
+        data = self.model_dump(mode="json")
+        return json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes, *, path: str | None = None) -> Self:
+        """Read and check ``bundle.json``.
+
+        Raises
+        ------
+        BundleTooNew
+            A newer schema than this diaphane knows.
+        BundleCorrupt
+            Not JSON, or a field is missing, unknown or wrong (named in the message).
+        """
+        stated_task(text, path=path)
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "bundle.json"
+            raise BundleCorrupt(
+                f"bundle.json is not a valid manifest ({where}: {first['msg']}).", path=path
+            ) from error
+
+
+class Manifest(BundleFacts):
+    """The content of ``bundle.json`` of a classification bundle, schema version 1.
 
     Attributes
     ----------
@@ -132,20 +214,8 @@ class Manifest(_Strict):
     tta:
         "flips": logits and un-flipped maps are averaged over the four mirrorings at run time
         (only where the graph does not do so itself).
-    metrics, metrics_about:
-        Figures with intervals, and how they were measured (split, n, groups, seed, ...).
-    meaning:
-        Message code of what the positive class means, for reports.
-    made_by:
-        Versions of what made it, for example ``{"diaphane": "0.1.0"}``.
-    model:
-        Facts about the network (members, parameters, configuration), for the card.
     """
 
-    schema_version: Literal[1] = 1
-    name: str
-    version: str = Field(min_length=1)
-    title: str
     task: Task
     classes: tuple[str, ...]
     positive: str | None = None
@@ -159,16 +229,7 @@ class Manifest(_Strict):
     concept_curves: dict[str, ConceptCurve] = Field(default_factory=dict)
     receptive_field: int | None = Field(default=None, ge=1)
     tta: Literal["none", "flips"] = "none"
-    metrics: dict[str, Interval] = Field(default_factory=dict)
-    metrics_about: dict[str, JsonValue] = Field(default_factory=dict)
     faithfulness: dict[str, JsonValue] = Field(default_factory=dict)
-    seen: Seen = Field(default_factory=Seen)
-    meaning: str | None = None
-    intended_use: str
-    licence: str
-    sources: tuple[Source, ...] = ()
-    made_by: dict[str, str] = Field(default_factory=dict)
-    model: dict[str, JsonValue] = Field(default_factory=dict)
 
     @property
     def outputs(self) -> int:
@@ -182,8 +243,6 @@ class Manifest(_Strict):
 
     @model_validator(mode="after")
     def _check(self) -> Manifest:
-        if not NAME.fullmatch(self.name):
-            raise ValueError("name must be lower-case letters, digits, '.', '_' and '-'")
         if len(set(self.classes)) != len(self.classes) or not self.classes:
             raise ValueError("classes must be named, each once")
         if self.task == "binary" and (len(self.classes) != 2 or self.positive != self.classes[1]):
@@ -199,21 +258,6 @@ class Manifest(_Strict):
         if self.prediction_sets and len(self.prediction_sets.limit) != len(self.classes):
             raise ValueError("prediction_sets need a limit per class")
         return self
-
-    def to_json(self) -> str:
-        """Indented JSON with a final line end; the same manifest gives the same text."""
-        return manifest_text(self)
-
-    @classmethod
-    def from_json(cls, text: str | bytes, *, path: str | None = None) -> Manifest:
-        """Read and check ``bundle.json``; see :func:`parse_manifest`."""
-        return parse_manifest(cls, text, path=path)
-
-
-def manifest_text(manifest: BaseModel) -> str:
-    """Indented JSON with a final line end; the same manifest gives the same text."""
-    data = manifest.model_dump(mode="json")
-    return json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
 def stated_task(text: str | bytes, *, path: str | None = None) -> str:
@@ -239,24 +283,3 @@ def stated_task(text: str | bytes, *, path: str | None = None) -> str:
         )
     task = raw.get("task") if isinstance(raw, dict) else None
     return task if isinstance(task, str) else ""
-
-
-def parse_manifest(kind: type[M], text: str | bytes, *, path: str | None = None) -> M:
-    """Read and check ``bundle.json``.
-
-    Raises
-    ------
-    BundleTooNew
-        A newer schema than this diaphane knows.
-    BundleCorrupt
-        Not JSON, or a field is missing, unknown or wrong (named in the message).
-    """
-    stated_task(text, path=path)
-    try:
-        return kind.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "bundle.json"
-        raise BundleCorrupt(
-            f"bundle.json is not a valid manifest ({where}: {first['msg']}).", path=path
-        ) from error

@@ -9,27 +9,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, model_validator
 
-from diaphane.bundle.manifest import (
-    NAME,
-    Manifest,
-    Seen,
-    Source,
-    manifest_text,
-    parse_manifest,
-    stated_task,
-)
-from diaphane.core.evaluation import Interval
+from diaphane.bundle.manifest import BundleFacts, Manifest, Strict, stated_task
 
 Axis = Literal["z", "y", "x"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class PatchSpec(_Strict):
+class PatchSpec(Strict):
     """How the network goes over an image.
 
     Attributes
@@ -61,7 +48,7 @@ class PatchSpec(_Strict):
         return self
 
 
-class LabelSpec(_Strict):
+class LabelSpec(Strict):
     """A label of the mask.
 
     Attributes
@@ -82,7 +69,7 @@ class LabelSpec(_Strict):
     least: int = Field(default=0, ge=0)
 
 
-class QualityModel(_Strict):
+class QualityModel(Strict):
     """Predicted Dice of a label: ``clip(offset + sum_i weight_i * feature_i, 0, 1)``.
 
     Features of the probability map, named in ``features``:
@@ -108,7 +95,7 @@ class QualityModel(_Strict):
         return self
 
 
-class SegmentationManifest(_Strict):
+class SegmentationManifest(BundleFacts):
     """The content of ``bundle.json`` of a segmentation bundle, schema version 1.
 
     Attributes
@@ -119,28 +106,15 @@ class SegmentationManifest(_Strict):
         ``preprocess.Recipe.to_dict()``; brings an image to the grid that patches are cut from.
     quality:
         By label name; a label without one has no predicted Dice.
-    metrics, metrics_about:
-        "dice", "dice:LABEL", ... with intervals, and how they were measured.
+    metrics:
+        "dice", "dice:LABEL", ...
     """
 
-    schema_version: Literal[1] = 1
-    name: str
-    version: str = Field(min_length=1)
-    title: str
     task: Literal["segmentation"] = "segmentation"
     labels: tuple[LabelSpec, ...] = Field(min_length=1)
     patch: PatchSpec
     recipe: dict[str, JsonValue]
     quality: dict[str, QualityModel] = Field(default_factory=dict)
-    metrics: dict[str, Interval] = Field(default_factory=dict)
-    metrics_about: dict[str, JsonValue] = Field(default_factory=dict)
-    seen: Seen = Field(default_factory=Seen)
-    meaning: str | None = None
-    intended_use: str
-    licence: str
-    sources: tuple[Source, ...] = ()
-    made_by: dict[str, str] = Field(default_factory=dict)
-    model: dict[str, JsonValue] = Field(default_factory=dict)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -149,23 +123,12 @@ class SegmentationManifest(_Strict):
 
     @model_validator(mode="after")
     def _check(self) -> SegmentationManifest:
-        if not NAME.fullmatch(self.name):
-            raise ValueError("name must be lower-case letters, digits, '.', '_' and '-'")
         for names in (self.classes, tuple(label.value for label in self.labels)):
             if len(set(names)) != len(names):
                 raise ValueError("labels must differ in name and in value")
         if set(self.quality) - set(self.classes):
             raise ValueError("quality names an unknown label")
         return self
-
-    def to_json(self) -> str:
-        """Indented JSON with a final line end; the same manifest gives the same text."""
-        return manifest_text(self)
-
-    @classmethod
-    def from_json(cls, text: str | bytes, *, path: str | None = None) -> SegmentationManifest:
-        """Read and check ``bundle.json``; see :func:`~diaphane.bundle.manifest.parse_manifest`."""
-        return parse_manifest(cls, text, path=path)
 
 
 def read_manifest(text: str | bytes, *, path: str | None = None) -> Manifest | SegmentationManifest:
@@ -174,7 +137,7 @@ def read_manifest(text: str | bytes, *, path: str | None = None) -> Manifest | S
     Raises
     ------
     BundleTooNew, BundleCorrupt
-        As :func:`~diaphane.bundle.manifest.parse_manifest`.
+        As :meth:`~diaphane.bundle.manifest.BundleFacts.from_json`.
     """
     if stated_task(text, path=path) == "segmentation":
         return SegmentationManifest.from_json(text, path=path)

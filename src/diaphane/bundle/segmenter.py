@@ -71,6 +71,7 @@ class Segmentation:
 class Segmenter(Loaded):
     """A loaded segmentation bundle; made by :func:`diaphane.bundle.load_bundle`."""
 
+    what = "segmentation"
     manifest: SegmentationManifest
 
     def __init__(self, files: Mapping[str, bytes], path: Path, threads: int | None = None) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from diaphane.bundle.archive import (
     CARD,
@@ -29,6 +30,7 @@ from diaphane.core.errors import BundleError, BundleNotFound, UsageError
 from diaphane.core.files import replacing, write_bytes
 
 AnyBundle = Bundle | Segmenter
+B = TypeVar("B", Bundle, Segmenter)
 
 SHIPPED = Path(__file__).parent / "shipped"
 
@@ -146,13 +148,7 @@ def load_classifier(name: str | Path, *, threads: int | None = None) -> Bundle:
     BundleError
         It segments.
     """
-    found = load_bundle(name, threads=threads)
-    if isinstance(found, Bundle):
-        return found
-    raise BundleError(
-        f"'{found.name}' is a segmentation bundle, and a classification bundle is needed here.",
-        path=found.path,
-    )
+    return _only(Bundle, load_bundle(name, threads=threads))
 
 
 def load_segmenter(name: str | Path, *, threads: int | None = None) -> Segmenter:
@@ -163,12 +159,14 @@ def load_segmenter(name: str | Path, *, threads: int | None = None) -> Segmenter
     BundleError
         It classifies.
     """
-    found = load_bundle(name, threads=threads)
-    if isinstance(found, Segmenter):
+    return _only(Segmenter, load_bundle(name, threads=threads))
+
+
+def _only(kind: type[B], found: AnyBundle) -> B:
+    if isinstance(found, kind):
         return found
     raise BundleError(
-        f"'{found.name}' is a classification bundle ({found.manifest.task}), and a segmentation "
-        "bundle is needed here.",
+        f"'{found.name}' is a {found.what} bundle, and a {kind.what} bundle is needed here.",
         path=found.path,
     )
 
