@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from diaphane.core.errors import (
+    BundleError,
     DatasetError,
     Diverged,
     Interrupted,
@@ -24,6 +25,7 @@ from diaphane.core.errors import (
 from diaphane.learn import Plan, TrainOptions, plan, train
 from diaphane.learn.budget import last_step
 from diaphane.learn.runs import RunFolder
+from diaphane.learn.shipping import check_gap
 from diaphane.learn.state import Position, Saved, load_state, save_state
 
 ONE = TrainOptions(threads=1, probes=2)
@@ -206,3 +208,11 @@ def test_a_run_that_is_short_of_time_ends_annealed_and_says_so(pictures, small, 
     assert any("final annealing" in line for line in said)
     assert run.bundle.manifest.faithfulness["cases"] == 2
     assert Plan.read(run.folder / "plan.yaml").steps == 20
+
+
+@pytest.mark.parametrize("said", [np.nan, 1.1])
+def test_a_graph_that_says_otherwise_than_the_networks_is_refused(said):
+    own = np.ones(3, dtype=np.float32)
+    assert check_gap([(own, own), (own + np.float32(0.001), own)], 0.01) < 0.01
+    with pytest.raises(BundleError, match="differs from the networks"):
+        check_gap([(np.full(3, said, np.float32), own), (own, own)], 0.01)

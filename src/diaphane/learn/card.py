@@ -1,10 +1,9 @@
-"""The model card and the licence text of a bundle."""
+"""The model card of a classification bundle; parts of any card, and the licence text."""
 
 from __future__ import annotations
 
 from diaphane.bundle import Manifest
-from diaphane.core.evaluation import Interval
-from diaphane.learn.plans import Plan
+from diaphane.bundle.manifest import BundleFacts
 
 _SPLITS = {
     "out_of_fold": "out of fold, by networks that never saw the case's group; calibration is "
@@ -32,6 +31,28 @@ def model_card(manifest: Manifest) -> str:
     """Markdown card: what it is for, made of, worth, and where it ends."""
     m = manifest
     lines = [
+        *opening(m),
+        "## What it answers",
+        "",
+        f"- Task: {m.task}; classes: {', '.join(m.classes)}"
+        + (f"; every sensitivity is for **{m.positive}**." if m.positive else "."),
+        f"- Input: {_input(m)}",
+        _network(m),
+        "",
+        *data_and_licence(m),
+        "",
+        *figures(m, _measured(m)),
+        "",
+        *_calibration(m),
+        *_faithfulness(m),
+        _LIMITS,
+    ]
+    return "\n".join(lines)
+
+
+def opening(m: BundleFacts) -> list[str]:
+    """Lines of any card: the bundle and its intended use."""
+    return [
         f"# {m.title}",
         "",
         f"Bundle `{m.name}`, version {m.version}. Made by diaphane {m.made_by.get('diaphane', '?')}.",
@@ -40,62 +61,50 @@ def model_card(manifest: Manifest) -> str:
         "",
         "## Intended use",
         "",
-        m.intended_use,
-        "",
-        "## What it answers",
-        "",
-        f"- Task: {m.task}; classes: {', '.join(m.classes)}"
-        + (f"; every sensitivity is for **{m.positive}**." if m.positive else "."),
-        f"- Input: {_input(m)}",
-        _network(m),
-        "",
-        "## Data and licence",
+        m.intended_use or "Not stated.",
         "",
     ]
-    lines += [
-        f"- {source.name}. Licence: {source.licence}. {source.citation} {source.url}".rstrip()
-        for source in m.sources
-    ]
-    if not m.sources:
-        lines.append("- The user's own data; licence not stated.")
-    counts = {
+
+
+def data_and_licence(m: BundleFacts) -> list[str]:
+    """Lines of any card: what it was made of."""
+    cases = {
         "training": len(m.seen.train),
         "calibration": len(m.seen.val) + len(m.seen.calibration),
+        "held back for the figures": len(m.seen.test),
     }
-    lines += [
-        "- Cases: "
-        + ", ".join(f"{n} {name}" for name, n in counts.items() if n)
-        + (f", {len(m.seen.test)} held back for the figures." if m.seen.test else "."),
+    return [
+        "## Data and licence",
+        "",
+        *(
+            f"- {source.name}. Licence: {source.licence}. {source.citation} {source.url}".rstrip()
+            for source in m.sources
+        ),
+        *([] if m.sources else ["- The user's own data; licence not stated."]),
+        "- Cases: " + (", ".join(f"{n} {name}" for name, n in cases.items() if n) or "none") + ".",
         f"- Licence of the weights: {m.licence}.",
-        "",
-        "## Figures",
-        "",
     ]
-    if m.metrics:
-        lines += [
-            _measured(m),
-            "",
-            "| figure | value | 95 % interval |",
-            "|---|---|---|",
-            *(_row(name, figure) for name, figure in m.metrics.items()),
-            "",
-        ]
-    else:
-        lines += ["No held-out case could be scored.", ""]
-    lines += _calibration(m)
-    lines += _faithfulness(m)
-    lines += [
-        _LIMITS,
-    ]
-    return "\n".join(lines)
 
 
-def licence_text(plan: Plan) -> str:
+def figures(m: BundleFacts, measured: str) -> list[str]:
+    """Lines of any card: how it was measured, and the figures as a table."""
+    lines = ["## Figures", ""]
+    if not m.metrics:
+        return [*lines, "No held-out case could be scored."]
+    lines += [measured, "", "| figure | value | 95 % interval |", "|---|---|---|"]
+    for name, figure in m.metrics.items():
+        between = "" if figure.low is None else f"{figure.low:.3f} to {figure.high:.3f}"
+        value = "undefined" if figure.value is None else f"{figure.value:.3f}"
+        lines.append(f"| {name} | {value} | {between} |")
+    return lines
+
+
+def licence_text(m: BundleFacts) -> str:
     """Text of ``LICENSE``: the weights' licence and the attribution that the data ask for."""
-    lines = [f"Bundle {plan.name}, version {plan.version}", "", f"Licence: {plan.licence}", ""]
-    if plan.sources:
+    lines = [f"Bundle {m.name}, version {m.version}", "", f"Licence: {m.licence}", ""]
+    if m.sources:
         lines.append("The weights are derived from these data; keep this attribution with them:")
-    for source in plan.sources:
+    for source in m.sources:
         lines += ["", f"{source.name}", f"Licence of the data: {source.licence}"]
         lines += [text for text in (source.citation, source.url) if text]
     return "\n".join(lines) + "\n"
@@ -134,13 +143,6 @@ def _measured(m: Manifest) -> str:
         f"{about.get('groups')} groups, seed {about.get('seed')}, 95 % bootstrap intervals by "
         f"group ({about.get('rounds')} rounds)."
     )
-
-
-def _row(name: str, figure: Interval) -> str:
-    if figure.value is None:
-        return f"| {name} | undefined | |"
-    between = "" if figure.low is None else f"{figure.low:.3f} to {figure.high:.3f}"
-    return f"| {name} | {figure.value:.3f} | {between} |"
 
 
 def _calibration(m: Manifest) -> list[str]:

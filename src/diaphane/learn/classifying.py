@@ -127,7 +127,7 @@ class _Work:
     ) -> None:
         self.dataset, self.plan, self.folder, self.device = dataset, plan, folder, device
         self.voice, self.budget, self.wishes = voice, budget, wishes
-        self.salt = salt_of(plan)
+        self.salt = salt_of(plan, plan.split.seed)
         self.began = time.monotonic() if budget is None else budget.began
         self.before = 0.0
         self.cache = Cache(folder.cache)

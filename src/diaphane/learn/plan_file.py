@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,11 +15,22 @@ from diaphane.core.files import write_text
 
 
 class PlanFile(BaseModel):
-    """Validated decisions, written as YAML with the reason above each; unknown keys are refused."""
+    """Validated decisions, written as YAML with the reason above each; unknown keys are refused.
+
+    Attributes
+    ----------
+    reasons:
+        Why, by key.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     reasons: dict[str, str] = Field(default_factory=dict)
+    schema_version: Literal[1] = 1
+    name: str = Field(default="model", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    version: str = "1"
+    title: str = ""
+    intended_use: str = ""
 
     def to_yaml(self) -> str:
         """The plan with each reason as a comment above its key."""

@@ -152,15 +152,8 @@ class Plan(PlanFile):
         Message code of what the positive class means, for reports.
     licence, sources:
         Of the weights, and of the data; both stand on the model card.
-    reasons:
-        Why, by key.
     """
 
-    schema_version: Literal[1] = 1
-    name: str = Field(default="model", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
-    version: str = "1"
-    title: str = ""
-    intended_use: str = ""
     task: Task
     label_columns: tuple[str, ...] = Field(min_length=1)
     classes: dict[str, tuple[str, ...]]

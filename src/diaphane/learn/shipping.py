@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,9 @@ from diaphane.core.errors import BundleError
 from diaphane.core.protocols import Progress, silent
 from diaphane.learn.augment import Sample
 from diaphane.learn.card import licence_text, model_card
-from diaphane.learn.cases import Batch, CaseStore
+from diaphane.learn.cases import Batch, CaseRow, CaseStore
 from diaphane.learn.judging import Judgement
+from diaphane.learn.plan_file import PlanFile
 from diaphane.learn.plans import Plan
 from diaphane.learn.splits import Member
 from diaphane.models import Ensemble, EvidenceNet, export_onnx
@@ -52,9 +54,9 @@ class Making:
     salt: str
 
 
-def salt_of(plan: Plan) -> str:
+def salt_of(plan: PlanFile, seed: int) -> str:
     """Salt of the hashes in ``seen``: a function of the plan's name and seed."""
-    text = f"{plan.name}/{plan.version}/{plan.split.seed}"
+    text = f"{plan.name}/{plan.version}/{seed}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -96,22 +98,31 @@ def make_bundle(
 
 
 def check_parity(bundle: Bundle, ensemble: Ensemble, cases: Sequence[Case]) -> float:
-    """Largest gap of logits between bundle and torch on some cases.
-
-    Raises
-    ------
-    BundleError
-        It is above :data:`PARITY` (relative to 1 or the logit).
-    """
-    gap = 0.0
+    """Largest gap of logits between bundle and torch on some cases; see :func:`check_gap`."""
+    pairs = []
     for case in cases:
         said = bundle.predict(case).logit
         prepared = prepare_case(case, bundle.manifest.input, bundle.recipe)
         fed = Batch.of([Sample(prepared.image, prepared.mask, prepared.concepts)])
         with torch.inference_mode():
             own = ensemble(fed.image, fed.mask, fed.length, fed.concepts).logit[0].numpy()
-        gap = max(gap, float((np.abs(own - said) / np.maximum(1.0, np.abs(own))).max()))
-    if gap > PARITY:
+        pairs.append((said, own))
+    return check_gap(pairs, PARITY)
+
+
+def check_gap(
+    pairs: Iterable[tuple[NDArray[np.float32], NDArray[np.float32]]], most: float
+) -> float:
+    """Largest gap between logits of a graph and of torch, relative to 1 or torch's logit.
+
+    Raises
+    ------
+    BundleError
+        It is above ``most``, or not a number.
+    """
+    gaps = [np.max(np.abs(own - said) / np.maximum(1.0, np.abs(own))) for said, own in pairs]
+    gap = float(np.max(gaps, initial=0.0))
+    if not gap <= most:
         raise BundleError(f"The exported graph differs from the networks by {gap:.2g}.")
     return gap
 
@@ -122,7 +133,7 @@ def _write(folder: Path, manifest: Manifest, model: Path, making: Making) -> Non
         manifest,
         model,
         card=model_card(manifest),
-        licence=licence_text(making.plan),
+        licence=licence_text(manifest),
         reference=making.judgement.unlike,
     )
 
@@ -151,8 +162,8 @@ def _manifest(making: Making, ensemble: Ensemble) -> Manifest:
         concept_curves=concept_curves(ensemble, plan, making.store.concepts),
         receptive_field=config.receptive_field if config.use_image else None,
         metrics=dict(figures.metrics) if figures is not None else {},
-        metrics_about=_plain(judgement.about),
-        seen=_seen(making),
+        metrics_about=plain(judgement.about),
+        seen=seen_of(making.members, making.splits, making.store.rows, making.salt),
         meaning=plan.meaning,
         intended_use=plan.intended_use,
         licence=plan.licence,
@@ -162,7 +173,7 @@ def _manifest(making: Making, ensemble: Ensemble) -> Manifest:
             "members": len(making.nets),
             "views": list(plan.views),
             "parameters": parameters,
-            "network": _plain(config.to_dict()),
+            "network": plain(config.to_dict()),
         },
     )
 
@@ -192,22 +203,24 @@ def concept_curves(
     return curves
 
 
-def _seen(making: Making) -> Seen:
+def seen_of(
+    members: Sequence[Member], splits: Sequence[str], rows: Sequence[CaseRow], salt: str
+) -> Seen:
     """Hashes by what a case was used for; ``val`` holds the split of that name if it was."""
-    trained = {int(i) for m in making.members for i in (*m.fit, *m.stop)}
-    held = {int(i) for m in making.members for i in m.held}
+    trained = {int(i) for m in members for i in (*m.fit, *m.stop)}
+    held = {int(i) for m in members for i in m.held}
     parts: dict[str, list[str]] = {"train": [], "val": [], "calibration": [], "test": []}
-    for number, row in enumerate(making.store.rows):
+    for number, row in enumerate(rows):
         if number in trained:
             part = "train"
         elif number in held:
-            part = "val" if making.splits[number] == "val" else "calibration"
+            part = "val" if splits[number] == "val" else "calibration"
         else:
             part = "test"
         parts[part].append(row.hash)
     known = set(parts["train"]) | set(parts["val"]) | set(parts["calibration"])
     parts["test"] = [h for h in parts["test"] if h not in known]
-    return Seen(salt=making.salt, **{name: tuple(sorted(h)) for name, h in parts.items()})
+    return Seen(salt=salt, **{name: tuple(sorted(h)) for name, h in parts.items()})
 
 
 def versions() -> dict[str, str]:
@@ -218,8 +231,7 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in names}
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    import json
-
-    plain: dict[str, Any] = json.loads(json.dumps(dict(values)))
-    return plain
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as JSON has them."""
+    read: dict[str, Any] = json.loads(json.dumps(dict(values)))
+    return read

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from diaphane.bundle import SegmentationManifest
-from diaphane.core.evaluation import Interval
+from diaphane.learn.card import data_and_licence, figures, opening
 
 _SPLITS = {
     "out_of_fold": "out of fold, by single networks that never saw the case's group; the bundle "
@@ -24,43 +24,17 @@ _UNITS = {"mm": "mm, mm³", "px": "voxels"}
 def model_card(manifest: SegmentationManifest) -> str:
     """Markdown card: what it is for, made of, worth, and where it ends."""
     m = manifest
-    counts = {
-        "training": len(m.seen.train),
-        "calibration": len(m.seen.val) + len(m.seen.calibration),
-    }
     lines = [
-        f"# {m.title}",
-        "",
-        f"Bundle `{m.name}`, version {m.version}. Made by diaphane {m.made_by.get('diaphane', '?')}.",
-        "",
-        "**Not a medical device. For research only.**",
-        "",
-        "## Intended use",
-        "",
-        m.intended_use or "Not stated.",
-        "",
+        *opening(m),
         "## What it outlines",
         "",
         *(f"- {label.name} (value {label.value}){_rule(label)}" for label in m.labels),
         _input(m),
         _network(m),
         "",
-        "## Data and licence",
+        *data_and_licence(m),
         "",
-        *(
-            f"- {source.name}. Licence: {source.licence}. {source.citation} {source.url}".rstrip()
-            for source in m.sources
-        ),
-    ]  # fmt: skip
-    if not m.sources:
-        lines.append("- The user's own data; licence not stated.")
-    lines += [
-        "- Cases: " + (", ".join(f"{n} {name}" for name, n in counts.items() if n) or "none") + ".",
-        f"- Licence of the weights: {m.licence}.",
-        "",
-        "## Figures",
-        "",
-        *_figures(m),
+        *figures(m, _measured(m)),
         "",
         "## Predicted Dice",
         "",
@@ -101,32 +75,16 @@ def _rule(label: Any) -> str:
     return f": {', '.join(parts)}" if parts else ""
 
 
-def _figures(m: SegmentationManifest) -> list[str]:
-    if not m.metrics:
-        return ["No held-out case could be scored."]
+def _measured(m: SegmentationManifest) -> str:
     about = m.metrics_about
     split = str(about.get("split"))
     where = _SPLITS.get(split, f"on the {split} part, which took no part in training")
     unit = _UNITS.get(str(about.get("unit")), about.get("unit"))
-    measured = (
+    return (
         f"Measured {where}: n = {about.get('n')}, {about.get('groups')} groups, seed "
         f"{about.get('seed')}, 95 % bootstrap intervals by group ({about.get('rounds')} rounds). "
         f"Distances and volumes in {unit}."
     )
-    return [
-        measured,
-        "",
-        "| figure | value | 95 % interval |",
-        "|---|---|---|",
-        *(_row(name, figure) for name, figure in m.metrics.items()),
-    ]
-
-
-def _row(name: str, figure: Interval) -> str:
-    if figure.value is None:
-        return f"| {name} | undefined | |"
-    between = "" if figure.low is None else f"{figure.low:.3f} to {figure.high:.3f}"
-    return f"| {name} | {figure.value:.3f} | {between} |"
 
 
 def _quality(m: SegmentationManifest) -> list[str]:

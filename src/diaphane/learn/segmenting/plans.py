@@ -96,15 +96,8 @@ class SegmentationPlan(PlanFile):
         Of the optimiser, per network.
     folds:
         1 is a single split; above, cross-validation whose networks are fused.
-    reasons:
-        Why, by key.
     """
 
-    schema_version: Literal[1] = 1
-    name: str = Field(default="model", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
-    version: str = "1"
-    title: str = ""
-    intended_use: str = ""
     task: Literal["segmentation"] = "segmentation"
     labels: dict[str, int] = Field(min_length=1)
     group_regex: str | None = None

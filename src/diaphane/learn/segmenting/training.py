@@ -27,9 +27,10 @@ from diaphane.learn.segmenting.looks import Look, Looks
 from diaphane.learn.segmenting.loop import Task, TooLarge, fit_member
 from diaphane.learn.segmenting.network import network_config
 from diaphane.learn.segmenting.plans import SegmentationPlan
-from diaphane.learn.segmenting.shipping import Making, make_segmenter, salt_of
+from diaphane.learn.segmenting.shipping import Making, make_segmenter
 from diaphane.learn.segmenting.splitting import split_cases
 from diaphane.learn.segmenting.telling import tell
+from diaphane.learn.shipping import salt_of
 from diaphane.learn.splits import Member
 from diaphane.models.segment import SegmentNet
 from diaphane.models.segment_files import load_segmenter_weights, save_segmenter_weights
@@ -97,7 +98,7 @@ class _Work:
     ) -> None:
         self.dataset, self.plan, self.folder = dataset, plan, folder
         self.voice, self.device, self.budget = voice, device, budget
-        self.salt = salt_of(plan)
+        self.salt = salt_of(plan, plan.seed)
         self.taken: tuple[int, ...] = ()
         self.folds_fixed = False
         self.began = time.monotonic()
