@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from diaphane.core.evaluation import Interval
 from diaphane.core.files import write_text
 from diaphane.report import charts
-from diaphane.report.evaluation import curve_lines, metric_words
+from diaphane.report.evaluation import curve_lines, draw_curves, metric_words
 from diaphane.report.language import Language
 from diaphane.report.page import render
 
@@ -125,34 +125,16 @@ def _span(figure: Interval, lang: Language, *, signed: bool = False) -> str:
 
 def _charts(comparison: Comparison, lang: Language) -> list[dict[str, str]]:
     """Curves of both in one chart each: per class of two, and what learning looked like."""
-    shown = []
-    rate, recall = lang.text("False positive rate"), lang.text("Sensitivity")
-    makers: dict[str, tuple[str, Any, str, str]] = {
-        "roc": (lang.text("ROC"), charts.roc, rate, recall),
-        "precision_recall": (
-            lang.text("Precision and recall"),
-            charts.precision_recall,
-            recall,
-            lang.text("Precision"),
-        ),
-        "reliability": (
-            lang.text("Reliability"),
-            charts.reliability,
-            lang.text("Predicted probability"),
-            lang.text("Observed share"),
-        ),
-    }
-    for key, (title, maker, x, y) in makers.items():
+
+    def both(key: str) -> list[charts.Line]:
         sides = [curve_lines(curves.get(key)) for curves in comparison.curves]
         if not all(len(lines) == 1 for lines in sides):
-            continue  # several classes and two models would be a tangle
-        lines = [
-            charts.Line(name, one.points, one.low, one.high)
-            for name, (one,) in zip(comparison.names, sides, strict=True)
+            return []  # several classes and two models would be a tangle
+        return [
+            replace(one, name=name) for name, (one,) in zip(comparison.names, sides, strict=True)
         ]
-        shown.append(
-            {"title": title, "chart": maker(lines, title=title, x=x, y=y, number=lang.number)}
-        )
+
+    shown = draw_curves(both, lang)
     # Segmentation looks at itself every so many steps, and knows no epochs.
     by_step = any("epoch" not in row for rows in comparison.epochs for row in rows)
     for column, title in (

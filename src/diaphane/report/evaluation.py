@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +196,13 @@ def _cell(figure: Any, lang: Language) -> tuple[str, str]:
 
 def curve_charts(curves: Mapping[str, Any], lang: Language) -> list[dict[str, str]]:
     """ROC, precision and recall, and reliability, as far as the curves are there."""
+    return draw_curves(lambda key: curve_lines(curves.get(key)), lang)
+
+
+def draw_curves(
+    lines_of: Callable[[str], Sequence[charts.Line]], lang: Language
+) -> list[dict[str, str]]:
+    """A chart for each kind of curve that has lines."""
     shown = []
     rate, recall = lang.text("False positive rate"), lang.text("Sensitivity")
     makers: dict[str, tuple[str, Any, str, str]] = {
@@ -214,7 +221,7 @@ def curve_charts(curves: Mapping[str, Any], lang: Language) -> list[dict[str, st
         ),
     }
     for key, (title, maker, x, y) in makers.items():
-        lines = curve_lines(curves.get(key))
+        lines = lines_of(key)
         if lines:
             markup = maker(lines, title=title, x=x, y=y, number=lang.number)
             shown.append({"title": title, "chart": markup})
