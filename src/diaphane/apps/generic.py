@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from diaphane.acquire import open_inputs
 from diaphane.acquire.reading import format_of
 from diaphane.apps.stages import Stages
-from diaphane.apps.study import Study, read_study
+from diaphane.apps.study import Study, only_series, read_study
 from diaphane.apps.versions import used_versions
-from diaphane.core.case import Case, Identified, Identity
+from diaphane.core.case import Case, Identified
 from diaphane.core.errors import AmbiguousInput, UsageError
-from diaphane.core.finding import Analysis, Assessment, Finding, Location, SeriesChoice
+from diaphane.core.finding import Analysis, Assessment, Finding, Location
 from diaphane.core.protocols import Request
 from diaphane.core.volume import Volume
 from diaphane.diagnose import Region, assess, diameters, evidence_of, measurements
@@ -50,7 +50,7 @@ class Generic:
         Raises
         ------
         UsageError
-            Points were given; there is no place to look at.
+            Points were given; the bundle looks everywhere.
         AmbiguousInput
             The input holds several cases or series.
         InputError
@@ -60,11 +60,6 @@ class Generic:
 
     def examine(self, request: Request) -> Identified[Analysis]:
         """As :meth:`analyze`, with the identity of the patient for whoever files the result."""
-        if len(request.points):
-            raise UsageError(
-                f"The bundle '{self.bundle.name}' judges whole images and takes no points.",
-                remedy="Leave --at out, or use an app such as lung-ct.",
-            )
         stages = Stages(request.progress)
         sequences = self.bundle.manifest.input.kind == "sequence"
         case, study = one_case(request, stages, sequences=sequences)
@@ -143,11 +138,18 @@ def one_case(request: Request, stages: Stages, *, sequences: bool) -> tuple[Case
 
     Raises
     ------
+    UsageError
+        Points were given.
     AmbiguousInput
         The input holds several cases or series.
     InputError
         It cannot be read.
     """
+    if len(request.points):
+        raise UsageError(
+            "The bundle looks at whole images and takes no points.",
+            remedy="Leave --at out, or use an app such as lung-ct.",
+        )
     single_dicom = request.path.is_file() and format_of(request.path) == "dicom"
     with stages("choose", 0.0):
         inputs = None
@@ -167,18 +169,7 @@ def one_case(request: Request, stages: Stages, *, sequences: bool) -> tuple[Case
         )
     with stages("read", 0.1):
         case = inputs.entries[0].load()
-    volume = case.volume
-    choice = SeriesChoice(
-        case.key,
-        None,
-        volume.modality,
-        volume.shape[0],
-        volume.geometry.spacing,
-        None,
-        taken=True,
-        reasons=("only",),
-    )
-    return case, Study(volume, case.group or case.key, (choice,), identity=Identity())
+    return case, Study(case.volume, case.group or case.key, (only_series(case.key, case.volume),))
 
 
 def _location(

@@ -13,7 +13,6 @@ from diaphane.apps.stages import Stages
 from diaphane.apps.study import Study
 from diaphane.apps.versions import used_versions
 from diaphane.core.case import Identified
-from diaphane.core.errors import UsageError
 from diaphane.core.finding import Analysis, Finding, Measurement
 from diaphane.core.protocols import Request
 from diaphane.core.volume import Volume
@@ -44,26 +43,11 @@ class Outlines:
     version: str = "1"
 
     def analyze(self, request: Request) -> Analysis:
-        """What the bundle outlines in the one case at ``request.path``.
-
-        Raises
-        ------
-        UsageError
-            Points were given; the bundle looks everywhere.
-        AmbiguousInput
-            The input holds several cases or series.
-        InputError
-            The input cannot be read, or is not what the bundle takes.
-        """
+        """What the bundle outlines in the one case at ``request.path``; raises as ``Generic``."""
         return self.examine(request).value
 
     def examine(self, request: Request) -> Identified[Analysis]:
         """As :meth:`analyze`, with the identity of the patient for whoever files the result."""
-        if len(request.points):
-            raise UsageError(
-                f"The bundle '{self.segmenter.name}' outlines whole images and takes no points.",
-                remedy="Leave --at out, or use an app such as lung-ct.",
-            )
         manifest = self.segmenter.manifest
         stages = Stages(request.progress)
         case, study = one_case(request, stages, sequences=manifest.patch.size[0] > 1)

@@ -203,7 +203,12 @@ def _plain(request: Request, stages: Stages) -> Study:
     with stages("read", 0.04):
         volume = read(request.path, threads=request.threads)
     key = Pseudonymiser.load().pseudonym(str(request.path.resolve()), "case")
-    choice = SeriesChoice(
+    return Study(volume=volume, pseudonym=key, series=(only_series(key, volume),))
+
+
+def only_series(key: str, volume: Volume) -> SeriesChoice:
+    """The choice where there was none: input that is not DICOM."""
+    return SeriesChoice(
         key,
         None,
         volume.modality,
@@ -213,4 +218,3 @@ def _plain(request: Request, stages: Stages) -> Study:
         taken=True,
         reasons=("only",),
     )
-    return Study(volume=volume, pseudonym=key, series=(choice,))
