@@ -6,17 +6,13 @@ case.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as safetensors_bytes
 
-from diaphane.core.errors import UnreadableFile
-from diaphane.core.files import write_bytes
+from diaphane.models.checkpoint import read_tensors, write_tensors
 
 _FORMAT = "diaphane-training/2"
 Tensors = dict[str, torch.Tensor]
@@ -83,10 +79,9 @@ def save_state(path: Path, saved: Saved) -> None:
             for name, value in values.items()
         },
     }
-    plain = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    own = {k: v.detach().clone() for k, v in tensors.items()}  # none shares memory with another
     numbers = {k: (v if v != float("inf") else None) for k, v in asdict(saved.position).items()}
-    header = json.dumps({"format": _FORMAT, **numbers})
-    write_bytes(path, safetensors_bytes(plain, {"diaphane": header}), durable=True)
+    write_tensors(path, own, {"format": _FORMAT, **numbers})
 
 
 def load_state(path: Path) -> Saved:
@@ -97,14 +92,8 @@ def load_state(path: Path) -> Saved:
     UnreadableFile
         Not such a file, or damaged.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("diaphane", "{}"))
-            tensors: Tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
-        raise UnreadableFile("The training state cannot be read.", path=path) from error
-    if header.pop("format", None) != _FORMAT:
-        raise UnreadableFile("Not a training state of this program.", path=path)
+    header, tensors = read_tensors(path, _FORMAT)
+    del header["format"]
     if header["best_loss"] is None:
         header["best_loss"] = float("inf")
     parts: dict[str, Tensors] = {"net": {}, "average": {}, "best": {}}

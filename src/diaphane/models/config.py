@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from diaphane.core.errors import PlanError
 
@@ -27,8 +28,36 @@ _KINDS = {
 
 
 @dataclass(frozen=True)
-class EvidenceConfig:
-    """Parts and sizes of one ``EvidenceNet``; ``to_dict`` and ``from_dict`` round-trip through JSON.
+class Configuration:
+    """Parts and sizes of a network; ``to_dict`` and ``from_dict`` round-trip through JSON."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, tuples as lists."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read back what ``to_dict`` wrote; absent keys keep their default.
+
+        Raises
+        ------
+        PlanError
+            A key is not known, or a value is out of range.
+        """
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise PlanError(f"unknown model settings: {', '.join(unknown)}.")
+        return cls(**{key: _tuples(value) for key, value in values.items()})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+@dataclass(frozen=True)
+class EvidenceConfig(Configuration):
+    """Parts and sizes of one ``EvidenceNet``.
 
     Attributes
     ----------
@@ -192,26 +221,3 @@ class EvidenceConfig:
     def feature_size(self) -> int:
         """D of the ``features`` output: the last width, or J of a model without image."""
         return self.widths[-1] if self.use_image else self.n_concepts
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, tuples as lists."""
-        plain = asdict(self)
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in plain.items()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> EvidenceConfig:
-        """Read back what ``to_dict`` wrote; absent keys keep their default.
-
-        Raises
-        ------
-        PlanError
-            A key is not known, or a value is out of range.
-        """
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise PlanError(f"unknown model settings: {', '.join(unknown)}.")
-        plain: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
-        }
-        return cls(**plain)

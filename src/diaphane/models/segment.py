@@ -7,14 +7,14 @@ levels (Lee et al. 2015). All take ``(N, C, D, H, W)`` and give ``(N, 1 + L, D, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import nn
 
 from diaphane.core.errors import PlanError
+from diaphane.models.config import Configuration
 from diaphane.models.segment_parts import Unit, across_slices, convolution, upsampling
 
 Kind = Literal["unet2d", "unet3d", "cnn_gru"]
@@ -23,8 +23,8 @@ Steps = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class SegmenterConfig:
-    """Parts and sizes of one ``SegmentNet``; round-trips through JSON.
+class SegmenterConfig(Configuration):
+    """Parts and sizes of one ``SegmentNet``.
 
     Attributes
     ----------
@@ -95,33 +95,6 @@ class SegmenterConfig:
             thick = following[0] == 1 and max(following[1:]) > 1 and level < len(self.strides)
             sizes.append((1 if flat or thick else 3, 3, 3))
         return tuple(sizes)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, tuples as lists."""
-        plain = asdict(self)
-        plain["widths"] = list(self.widths)
-        plain["strides"] = [list(step) for step in self.strides]
-        return plain
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> SegmenterConfig:
-        """Read back what ``to_dict`` wrote; absent keys keep their default.
-
-        Raises
-        ------
-        PlanError
-            A key is not known, or a value is out of range.
-        """
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise PlanError(f"unknown model settings: {', '.join(unknown)}.")
-        plain = dict(values)
-        if "widths" in plain:
-            plain["widths"] = tuple(plain["widths"])
-        if "strides" in plain:
-            plain["strides"] = tuple(tuple(step) for step in plain["strides"])
-        return cls(**plain)
 
 
 class SegmentNet(nn.Module):

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as safetensors_bytes
 
-from diaphane.core.errors import UnreadableFile
-from diaphane.core.files import write_bytes
+from diaphane.models.checkpoint import read_tensors, with_weights, write_tensors
 from diaphane.models.segment import Committee, SegmenterConfig, SegmentNet
 
 _FORMAT = "diaphane-segmenter/1"
@@ -36,10 +32,7 @@ def as_shipped(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def save_segmenter_weights(net: SegmentNet, path: Path) -> None:
     """Write a network; the file appears only when it is whole, and nothing is pickled."""
-    tensors = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
-    header = {"format": _FORMAT, "config": net.config.to_dict()}
-    text = json.dumps(header, sort_keys=True)
-    write_bytes(path, safetensors_bytes(tensors, {"diaphane": text}))
+    write_tensors(path, net.state_dict(), {"format": _FORMAT, "config": net.config.to_dict()})
 
 
 def load_segmenter_weights(path: Path) -> SegmentNet:
@@ -50,20 +43,8 @@ def load_segmenter_weights(path: Path) -> SegmentNet:
     UnreadableFile
         The file is missing, damaged, or not such a file.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("diaphane", "{}"))
-            tensors: dict[str, torch.Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
-        raise UnreadableFile("not readable weights.", path=path) from error
-    if header.get("format") != _FORMAT:
-        raise UnreadableFile("not weights of a segmenter of this program.", path=path)
-    net = SegmentNet(SegmenterConfig.from_dict(header["config"]))
-    try:
-        net.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise UnreadableFile("weights and configuration do not fit.", path=path) from error
-    return net.eval()
+    header, tensors = read_tensors(path, _FORMAT)
+    return with_weights(SegmentNet(SegmenterConfig.from_dict(header["config"])), tensors, path)
 
 
 def export_segmenter(
