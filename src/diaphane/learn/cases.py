@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from diaphane.bundle import InputSpec, case_hash, prepare_case
 from diaphane.core.case import Case
-from diaphane.core.errors import DiaphaneError, NotApplicable, PlanError
+from diaphane.core.errors import DatasetError, DiaphaneError, NotApplicable, PlanError
 from diaphane.core.protocols import Progress, silent
 from diaphane.core.volume import Volume
 from diaphane.learn.augment import (
@@ -237,6 +237,18 @@ def read_cases(
         if how.versions:
             store.versions.append(versions)
     return store
+
+
+def require_cases(rows: Sequence[CaseRow], refused: Sequence[Refused], problem: str) -> None:
+    """Go on only with a case.
+
+    Raises
+    ------
+    DatasetError
+        There is none; the remedy is the first case's error.
+    """
+    if not rows:
+        raise DatasetError(problem, remedy=str(refused[0].error) if refused else None)
 
 
 def targets(plan: Plan, store: CaseStore) -> torch.Tensor:

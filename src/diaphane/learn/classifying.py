@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from diaphane.core.case import Case
-from diaphane.core.errors import DatasetError, PlanError
+from diaphane.core.errors import PlanError
 from diaphane.learn.budget import Budget, last_step
 from diaphane.learn.cache import Cache
-from diaphane.learn.cases import CaseStore, read_cases, targets
+from diaphane.learn.cases import CaseStore, read_cases, require_cases, targets
 from diaphane.learn.choosing import write_families
 from diaphane.learn.dividing import divide, reported, trial_of
 from diaphane.learn.history import Epoch, History
@@ -31,9 +31,10 @@ from diaphane.learn.runs import (
     Voice,
     check_same,
     dataset_hash,
+    duration,
     machine,
     plan_hash,
-    write_refused,
+    tell_refused,
     write_splits,
 )
 from diaphane.learn.scores import write_predictions
@@ -145,7 +146,7 @@ class _Work:
         self._take_up(state)
         store = self._store(self.plan)
         target = targets(self.plan, store)
-        digest = dataset_hash(store)
+        digest = dataset_hash(store.rows)
         if state:
             check_same(state, self.plan, digest, folder.path)
             folder.update_state(status="running")
@@ -164,10 +165,8 @@ class _Work:
         task = replace(task, plan=plan, store=store, threads=self.settled.threads)
         splits, members = divide(plan, store, target)
         folder.update_state(members=len(members))
-        write_splits(folder.path / "split.csv", store, splits, members)
-        if store.refused:
-            write_refused(folder.path / "rejected.csv", store.refused)
-            say(f"{len(store.refused)} cases cannot be used; see rejected.csv.")
+        write_splits(folder.path / "split.csv", store.rows, splits, members)
+        tell_refused(folder, store.refused, say)
 
         nets = self._train(task, members)
         held, judgement, scored = self._judge(nets, members, store, target)
@@ -265,11 +264,7 @@ class _Work:
             cache=self.cache,
             progress=lambda stage, share: self.voice.progress(stage, 0.1 * share),
         )  # fmt: skip
-        if not len(store):
-            first = store.refused[0].error if store.refused else None
-            raise DatasetError(
-                "No case of the dataset can be used.", remedy=None if first is None else str(first)
-            )
+        require_cases(store.rows, store.refused, "No case of the dataset can be used.")
         return store
 
     def _train(self, task: Task, members: Sequence[Member]) -> list[EvidenceNet]:
@@ -397,5 +392,4 @@ def _line(epoch: Epoch, number: int, members: int, epochs: int, waiting: float) 
         text += f", held-out loss {epoch.stop_loss:.3f}"
     if epoch.stop_metric is not None:
         text += f", AUC {epoch.stop_metric:.3f}"
-    left = f"{waiting / 60:.0f} min" if waiting >= 90 else f"{waiting:.0f} s"
-    return f"{text}; at most {left} left"
+    return f"{text}; at most {duration(waiting)} left"

@@ -15,6 +15,7 @@ from torch import nn
 
 from diaphane.learn.network import network_config
 from diaphane.learn.plans import Plan
+from diaphane.learn.runs import duration
 from diaphane.learn.segmenting.network import dense, dense_network
 from diaphane.learn.segmenting.network import network_config as segmenter_config
 from diaphane.learn.segmenting.plans import SegmentationPlan
@@ -62,7 +63,7 @@ class Cost:
             whole = self.steps * self.networks * self.step
             text += (
                 f"; {self.steps} steps of {self.networks} "
-                f"network{'s' if self.networks > 1 else ''}: about {_duration(whole)}"
+                f"network{'s' if self.networks > 1 else ''}: about {duration(whole)}"
             )
         return text
 
@@ -236,9 +237,3 @@ def _segmenter(plan: SegmentationPlan) -> _Trial:
     return _Trial(
         net, float(plan.channels * prod(plan.patch)), float(plan.channels * prod(some)), forward
     )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

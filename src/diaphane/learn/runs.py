@@ -17,7 +17,7 @@ import numpy as np
 from diaphane.core.errors import OutputError, PlanError, UsageError
 from diaphane.core.files import write_text
 from diaphane.core.protocols import Progress
-from diaphane.learn.cases import CaseStore, Refused
+from diaphane.learn.cases import CaseRow, Refused
 from diaphane.learn.plans import Plan
 from diaphane.learn.splits import Member
 
@@ -44,6 +44,13 @@ class Voice:
     progress: Progress
     say: Say
     probes: int = 32
+
+
+def duration(seconds: float) -> str:
+    """A span of time as a person says it, such as "40 s", "12 min" or "3.5 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,32 +205,39 @@ class RunFolder:
         return {}
 
 
-def dataset_hash(store: CaseStore) -> str:
+def dataset_hash(rows: Sequence[CaseRow]) -> str:
     """SHA-256 over voxels, labels and the grouping of all cases, in order; no names enter."""
     number: dict[str, int] = {}
-    rows = [
+    told = [
         [row.hash, sorted(row.labels.items()), number.setdefault(row.group, len(number)), row.split]
-        for row in store.rows
+        for row in rows
     ]
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def write_splits(
-    path: Path, store: CaseStore, splits: Sequence[str], members: Sequence[Member]
+    path: Path, rows: Sequence[CaseRow], splits: Sequence[str], members: Sequence[Member]
 ) -> None:
     """Write ``split.csv``: pseudonyms, split, and the fold that holds each case back."""
-    fold = np.full(len(store), -1)
+    fold = np.full(len(rows), -1)
     for member in members:
         fold[member.held] = member.fold
     several = len({member.fold for member in members}) > 1
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["case", "group", "split", "held_by_fold" if several else "calibrates"])
-    for number, row in enumerate(store.rows):
+    for number, row in enumerate(rows):
         held = int(fold[number])
         cell = (str(held) if several else "1") if held >= 0 else ""
         writer.writerow([row.key, row.group, splits[number], cell])
     write_text(path, text.getvalue())
+
+
+def tell_refused(folder: RunFolder, refused: Sequence[Refused], say: Say) -> None:
+    """Write a run's ``rejected.csv`` and say so, where there is anything to say."""
+    if refused:
+        write_refused(folder.path / "rejected.csv", refused)
+        say(f"{len(refused)} cases cannot be used; see rejected.csv.")
 
 
 def write_refused(path: Path, refused: Sequence[Refused]) -> None:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from diaphane.core.errors import DatasetError, PlanError
-from diaphane.learn.cases import CaseStore
+from diaphane.core.errors import PlanError
+from diaphane.learn.cases import require_cases
 from diaphane.learn.runs import (
     Run,
     RunFolder,
     Voice,
     check_same,
     dataset_hash,
+    duration,
     plan_hash,
-    write_refused,
+    tell_refused,
     write_splits,
 )
 from diaphane.learn.segmenting.cases import MaskStore, read_masked
@@ -112,7 +113,7 @@ class _Work:
         folder, say = self.folder, self.voice.say
         network_config(self.plan)
         store = self._read()
-        digest = dataset_hash(cast(CaseStore, store))
+        digest = dataset_hash(store.rows)
         if state.get("plan"):
             check_same(state, self.plan, digest, folder.path)
         splits, members = split_cases(self.plan, store)
@@ -128,10 +129,8 @@ class _Work:
                 "time_budget": self.plan.time_budget, "annealed_early_at": None, "seconds": 0.0,
             }  # fmt: skip
         folder.write_state(self.state)
-        write_splits(folder.path / "split.csv", cast(CaseStore, store), splits, members)
-        if store.refused:
-            write_refused(folder.path / "rejected.csv", store.refused)
-            say(f"{len(store.refused)} cases cannot be used; see rejected.csv.")
+        write_splits(folder.path / "split.csv", store.rows, splits, members)
+        tell_refused(folder, store.refused, say)
         nets = self._train(store, members)
         self.voice.progress("judging", 0.9)
         judgement = judge(
@@ -156,11 +155,7 @@ class _Work:
             self.dataset, self.plan, salt=self.salt, threads=self.voice.threads,
             progress=lambda stage, share: self.voice.progress(stage, 0.05 * share),
         )  # fmt: skip
-        if not len(store):
-            first = store.refused[0].error if store.refused else None
-            raise DatasetError(
-                "No case with a mask can be used.", remedy=None if first is None else str(first)
-            )
+        require_cases(store.rows, store.refused, "No case with a mask can be used.")
         return store
 
     def _freeze(
@@ -242,8 +237,7 @@ class _Work:
             line = f"{which}step {look.step}/{self.plan.steps}: loss {look.loss:.3f}{dice}"
             each = look.seconds / max(1, look.step)
             waiting = (left + self.plan.steps * (members - look.member - 1)) * each
-            time_left = f"{waiting / 60:.0f} min" if waiting >= 90 else f"{waiting:.0f} s"
-            line += f"; about {time_left} left"
+            line += f"; about {duration(waiting)} left"
             share = (look.member + 1 - left / self.plan.steps) / members
             self.voice.progress(line, 0.05 + 0.85 * share)
             self.voice.say(line)
