@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -34,13 +33,10 @@ def shared_data() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def toys() -> ModuleType:
-    """Makers of a tiny real bundle without torch: the module ``tests/toys.py``."""
-    spec = importlib.util.spec_from_file_location("toys", Path(__file__).with_name("toys.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """Makers of a tiny real bundle without torch."""
+    import toys
+
+    return toys
 
 
 @pytest.fixture(scope="session")
@@ -51,12 +47,23 @@ def toy_bundle(toys: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="session")
 def segments() -> ModuleType:
-    """Makers of tiny real segmentation bundles: the module ``tests/segments.py``."""
-    spec = importlib.util.spec_from_file_location(
-        "segments", Path(__file__).with_name("segments.py")
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """Makers of tiny real segmentation bundles."""
+    import segments
+
+    return segments
+
+
+@pytest.fixture(scope="session")
+def synthetic() -> ModuleType:
+    """Writers of tiny datasets."""
+    import synthetic
+
+    return synthetic
+
+
+@pytest.fixture(scope="session")
+def outlined() -> ModuleType:
+    """Writers of tiny data sets with masks."""
+    import outlined
+
+    return outlined

@@ -1,6 +1,5 @@
 """``compare``: the same cases on both sides, whatever the sides are."""
 
-import csv
 import json
 
 import numpy as np
@@ -13,19 +12,7 @@ from diaphane.acquire import open_dataset
 from diaphane.bundle import Seen, case_hash, load_classifier
 from diaphane.core.decision import Calibration
 from diaphane.core.errors import DatasetError, EmptyInput, UsageError
-
-
-def rows(path):
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
-def write_csv(path, header, lines):
-    with path.open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(header)
-        writer.writerows(lines)
-    return path
+from tables import rows, write_csv
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """``evaluate``: whose split counts, who was seen, and what is written."""
 
-import csv
 import json
 import subprocess
 import sys
@@ -12,13 +11,9 @@ from diaphane import batch
 from diaphane.acquire import open_dataset
 from diaphane.bundle import InputSpec, Seen, case_hash, load_bundle
 from diaphane.core.errors import DatasetError, UsageError
+from tables import rows
 
 NAMES = ("auc", "average_precision", "accuracy", "sensitivity", "specificity", "f1", "brier", "ece")
-
-
-def rows(path):
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
 
 
 @pytest.fixture(scope="module")

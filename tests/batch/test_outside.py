@@ -1,6 +1,5 @@
 """Another tool's predictions: matched, checked, and judged as our own are."""
 
-import csv
 import json
 from pathlib import Path
 
@@ -15,19 +14,7 @@ from diaphane import batch
 from diaphane.batch.matching import match_names
 from diaphane.bundle import load_classifier
 from diaphane.core.errors import DatasetError, EmptyInput, UsageError
-
-
-def rows(path):
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
-def write_csv(path, header, lines):
-    with path.open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(header)
-        writer.writerows(lines)
-    return path
+from tables import rows, write_csv
 
 
 def judge(predictions, dataset, out, split="all", **more):

@@ -1,6 +1,5 @@
 """``predict``: rows in order, refused inputs beside them, nothing half-written."""
 
-import csv
 import subprocess
 import sys
 
@@ -11,11 +10,7 @@ from PIL import Image
 from diaphane import batch
 from diaphane.bundle import InputSpec, load_bundle
 from diaphane.core.errors import UsageError
-
-
-def rows(path):
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
+from tables import rows
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Masks of ``predict``: named as the inputs, on their grids, never over other files, resumed."""
 
-import csv
 import json
 import shutil
 import signal
@@ -22,6 +21,7 @@ from diaphane.batch.masking import mask_names
 from diaphane.bundle import LabelSpec, PatchSpec, load_segmenter
 from diaphane.core.errors import UsageError
 from diaphane.preprocess import Recipe, make_step
+from tables import rows
 
 AFFINE = np.array([[0.8, 0.3, 0.1, 4], [-0.3, 0.9, 0.2, -9], [0.05, -0.2, 2.1, 30], [0, 0, 0, 1]])
 
@@ -54,11 +54,6 @@ def write_picture(path, seed=0):
     return pixels
 
 
-def rows_of(path):
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
 def files_below(folder):
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
@@ -77,7 +72,7 @@ def test_a_volume_gets_its_own_name_grid_and_axes(rings, segments, tmp_path):
     mask = nibabel.load(tmp_path / "m" / "scan 1.nii.gz")
     np.testing.assert_array_equal(np.asanyarray(mask.dataobj).transpose(2, 1, 0), truth)
     np.testing.assert_allclose(mask.affine, AFFINE, atol=1e-6)
-    (row,) = rows_of(tmp_path / "out.csv")
+    (row,) = rows(tmp_path / "out.csv")
     assert list(row) == [
         "file", "unit", "volume:rim", "volume:core", "predicted_dice:rim", "predicted_dice:core",
         "mask",
@@ -111,7 +106,7 @@ def test_pictures_get_pictures(discs, tmp_path):
     assert files_below(tmp_path / "m") == ["a.png", "b.png", "masks.json"]
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "m" / "a.png")), pixels > 0)
     assert files_below(tmp_path / "m-probabilities") == ["a.disc.png", "b.disc.png"]
-    first = rows_of(tmp_path / "out.csv")[0]
+    first = rows(tmp_path / "out.csv")[0]
     assert (first["unit"], float(first["volume:disc"])) == ("px", 120.0)
 
 
@@ -170,7 +165,7 @@ def test_a_dicom_series_gets_a_segmentation_object(segments, tmp_path):
         for f in written.PerFrameFunctionalGroupsSequence
     ]
     assert frames[first].sum() == ((image > 0) & (image < 980)).sum()
-    (row,) = rows_of(tmp_path / "o.csv")
+    (row,) = rows(tmp_path / "o.csv")
     assert row["mask"] == name
 
 
@@ -255,7 +250,7 @@ def test_a_bad_case_does_not_end_the_batch(discs, tmp_path):
     (tmp_path / "in" / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     done = predict(discs, [tmp_path / "in"], tmp_path / "o.csv", drawing=Drawing(tmp_path / "m"))
     assert done.done == 1
-    assert [r["file"] for r in rows_of(tmp_path / "rejected.csv")] == [str(tmp_path / "in/b.png")]
+    assert [r["file"] for r in rows(tmp_path / "rejected.csv")] == [str(tmp_path / "in/b.png")]
     assert files_below(tmp_path / "m") == ["a.png", "masks.json"]
 
 
@@ -317,12 +312,12 @@ def test_a_killed_run_leaves_whole_masks_and_goes_on(discs, tmp_path):
     )
     assert done.done == 40
     assert process.returncode == 0 or 0 < done.kept < 40
-    assert len(rows_of(tmp_path / "o.csv")) == 40
+    assert len(rows(tmp_path / "o.csv")) == 40
     straight = predict(
         discs, [tmp_path / "in"], tmp_path / "p.csv", drawing=Drawing(tmp_path / "n")
     )
     assert straight.kept == 0
-    assert rows_of(tmp_path / "o.csv") == rows_of(tmp_path / "p.csv")
+    assert rows(tmp_path / "o.csv") == rows(tmp_path / "p.csv")
     for mask in (tmp_path / "n").glob("*.png"):
         assert mask.read_bytes() == (tmp_path / "m" / mask.name).read_bytes()
     assert not [p for p in (tmp_path / "m").iterdir() if p.is_dir()]
@@ -333,7 +328,7 @@ def test_the_table_alone(discs, tmp_path):
     write_picture(tmp_path / "a.png")
     done = predict(discs, [tmp_path / "a.png"], tmp_path / "o.csv")
     assert done.done == 1
-    assert rows_of(tmp_path / "o.csv")[0]["mask"] == ""
+    assert rows(tmp_path / "o.csv")[0]["mask"] == ""
     with pytest.raises(UsageError, match="--masks"):
         predict(
             discs, [tmp_path / "a.png"], tmp_path / "o.csv",

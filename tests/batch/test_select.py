@@ -1,7 +1,5 @@
 """``select``: open questions first, strange cases among them, never many of a kind."""
 
-import csv
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,6 +11,7 @@ from diaphane import batch
 from diaphane.batch.selecting import rank, uncertainty
 from diaphane.bundle import InputSpec, Seen, case_hash, load_bundle
 from diaphane.core.errors import EmptyInput, UsageError
+from tables import rows
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +33,6 @@ def pictures(tmp_path_factory):
         grey[number] += 5
         Image.fromarray(grey).save(place / f"p{number}.png")
     return place
-
-
-def rows(path):
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
 
 
 def test_the_open_question_comes_first(folder, pictures, tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import importlib.util
 import json
 import os
 import subprocess
@@ -13,15 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import synthetic
 from diaphane.learn import Plan, TrainOptions, plan, train
-
-_SPEC = importlib.util.spec_from_file_location(
-    "synthetic", Path(__file__).parents[1] / "learn" / "synthetic.py"
-)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-synthetic = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(synthetic)
 
 
 @pytest.fixture(scope="module")

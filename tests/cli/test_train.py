@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -13,13 +12,7 @@ from pathlib import Path
 
 import pytest
 
-_SPEC = importlib.util.spec_from_file_location(
-    "synthetic", Path(__file__).parents[1] / "learn" / "synthetic.py"
-)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-synthetic = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(synthetic)
+import synthetic
 
 
 def diaphane(*words: object, **more: str) -> subprocess.CompletedProcess[str]:

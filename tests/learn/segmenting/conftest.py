@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,19 +15,6 @@ SMALL: dict[str, Any] = {
     "mirror": [],
     "overlap": 0.25,
 }
-
-
-@pytest.fixture(scope="session")
-def outlined() -> ModuleType:
-    """Writers of tiny data sets: the module ``outlined.py``."""
-    spec = importlib.util.spec_from_file_location(
-        "outlined", Path(__file__).with_name("outlined.py")
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")
