@@ -91,14 +91,8 @@ class Bundle(Loaded):
         BundleCorrupt
             The graph and the manifest do not fit each other.
         """
-        try:
+        with self.fitting():
             outputs = run_cases(runner or self.runner, prepared, self.manifest.tta)
-        except Exception as error:
-            if type(error).__module__.startswith("onnxruntime"):
-                raise BundleCorrupt(
-                    "model.onnx does not fit what bundle.json says.", path=self.path
-                ) from error
-            raise
         for output in outputs:
             if output.logit.shape != (self.manifest.outputs,):
                 raise BundleCorrupt("model.onnx gives other classes than bundle.json names.")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,6 +14,7 @@ from diaphane.bundle.manifest import Manifest
 from diaphane.bundle.prepare import case_hash
 from diaphane.bundle.segmentation import SegmentationManifest
 from diaphane.core.case import Case
+from diaphane.core.errors import BundleCorrupt
 
 if TYPE_CHECKING:
     from diaphane.preprocess import Recipe
@@ -87,3 +89,21 @@ class Loaded:
     def has_seen(self, case: Case) -> bool:
         """Whether the case took part in making the bundle."""
         return self.split_of(case) in SEEN
+
+    @contextmanager
+    def fitting(self) -> Iterator[None]:
+        """Run the graph inside.
+
+        Raises
+        ------
+        BundleCorrupt
+            ONNX Runtime refuses what it is fed with, so graph and manifest do not fit each other.
+        """
+        try:
+            yield
+        except Exception as error:
+            if type(error).__module__.startswith("onnxruntime"):
+                raise BundleCorrupt(
+                    "model.onnx does not fit what bundle.json says.", path=self.path
+                ) from error
+            raise

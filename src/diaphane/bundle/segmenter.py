@@ -233,14 +233,8 @@ class Segmenter(Loaded):
         return image, done.trace, axis
 
     def _run(self, feeds: Mapping[str, NDArray[Any]]) -> Mapping[str, Floats]:
-        try:
+        with self.fitting():
             return self.runner(feeds)
-        except Exception as error:
-            if type(error).__module__.startswith("onnxruntime"):
-                raise BundleCorrupt(
-                    "model.onnx does not fit what bundle.json says.", path=self.path
-                ) from error
-            raise
 
 
 def predicted_dice(model: QualityModel | None, features: Mapping[str, float]) -> float | None:

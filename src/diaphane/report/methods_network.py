@@ -304,13 +304,7 @@ def _budget(facts: RunFacts, lang: Language) -> Sentences:
             )
         )
     if planning.annealed_early_at is not None:
-        said.append(
-            lang.text(
-                "As the deadline neared, the final fall of the learning rate began early, at step "
-                "%(step)s.",
-                step=lang.number(planning.annealed_early_at),
-            )
-        )
+        said.append(annealed_early(planning.annealed_early_at, lang))
     return said
 
 
@@ -320,6 +314,15 @@ def _series(values: Any, lang: Language) -> str:
 
 def _small(value: Any) -> str:
     return f"{float(value):g}" if isinstance(value, (int, float)) else "–"
+
+
+def annealed_early(step: int, lang: Language) -> str:
+    """That a deadline brought training to its end."""
+    return lang.text(
+        "As the deadline neared, the final fall of the learning rate began early, at step "
+        "%(step)s.",
+        step=lang.number(step),
+    )
 
 
 def duration(seconds: float, lang: Language) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from diaphane.report.language import Language
 from diaphane.report.methods_data import step_words
-from diaphane.report.methods_network import duration
+from diaphane.report.methods_network import annealed_early, duration
 from diaphane.report.run_facts import Confusion, Family, Planning, RunFacts
 from diaphane.report.study import interval_words
 
@@ -96,13 +96,7 @@ def _time(planning: Planning, lang: Language) -> list[str]:
     if planning.seconds:
         said.append(lang.text("The run took %(time)s.", time=duration(planning.seconds, lang)))
     if planning.annealed_early_at is not None:
-        said.append(
-            lang.text(
-                "As the deadline neared, the final fall of the learning rate began early, at step "
-                "%(step)s.",
-                step=lang.number(planning.annealed_early_at),
-            )
-        )
+        said.append(annealed_early(planning.annealed_early_at, lang))
     elif planning.budget:
         said.append(lang.text("The schedule ran to its planned end."))
     return said
