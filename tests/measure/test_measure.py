@@ -159,6 +159,22 @@ def test_a_star_is_rougher_than_a_disc() -> None:
     assert rough[3] < smooth[3]
 
 
+@given(seed=st.integers(0, 10_000), slices=st.integers(1, 9), share=st.floats(0.02, 0.9))
+@settings(deadline=None, max_examples=60)
+def test_elongation_is_of_the_slice_with_the_longest_diameter(seed, slices, share) -> None:
+    random = np.random.default_rng(seed)
+    mask = random.random((slices, *random.integers(2, 20, 2))) < share * random.random(
+        (slices, 1, 1)
+    )
+    mask[random.integers(slices), 0, 0] = True
+    image = mask.astype(np.float32)
+    planes = [i for i in range(slices) if mask[i].any()]
+    longest = max(planes, key=lambda i: measure_mask(mask[i : i + 1], (1.0, 1.0, 1.0)).long_axis)
+    alone = slice(longest, longest + 1)
+    whole = concepts(("elongation",), image, mask)
+    np.testing.assert_array_equal(whole, concepts(("elongation",), image[alone], mask[alone]))
+
+
 def test_a_soft_margin_brightens_inwards() -> None:
     y, x = np.mgrid[-12:13, -12:13]
     radius = np.hypot(y, x)

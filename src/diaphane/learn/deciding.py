@@ -85,7 +85,7 @@ def decide(
         "network": network,
         "families": settings.families(situation),
         **_schedule(facts, situation, network, time_budget, why),
-        "augmentation": settings.augmentation(situation),
+        "augmentation": settings.augmentation(situation, time_budget),
         **settings.further(situation),
     }  # fmt: skip
     if concepts and not situation.measured:

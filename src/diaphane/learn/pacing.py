@@ -74,22 +74,23 @@ def measure(
     step, waited = 0.0, 0.0
     if pupil.parameters:
         last = min(_WARM + _TIMED, max(_WARM + 1, pupil.rhythm.steps))
-        began = at = time.perf_counter()
-        taken = 0
+        at = time.perf_counter()
+        ends: list[float] = []
         with Ahead(pupil.make, 0, last, workers=loading_threads(task.threads)) as ahead:
             for number, made in enumerate(ahead):
                 pupil.one_step(made)
                 _wait_for(task.device)
                 if number + 1 == _WARM:
-                    began, waited = time.perf_counter(), ahead.waited
+                    waited = ahead.waited
                 if number == 1 and time.perf_counter() - at > hopeless:
                     return Pace(float("inf"), float("inf"))
                 at = time.perf_counter()
-                taken = number + 1 - _WARM
-                if taken > 0 and time.perf_counter() - began > longest:
+                if number + 1 >= _WARM:
+                    ends.append(at)
+                if len(ends) > 1 and at - ends[0] > longest:
                     break
-        step = (time.perf_counter() - began) / max(1, taken)
-        waited = (ahead.waited - waited) / max(1e-9, step * max(1, taken))
+        step = _faster_half(ends)
+        waited = (ahead.waited - waited) / max(1e-9, ends[-1] - ends[0])
     few = member.fit[: 2 * task.plan.batch]
     pupil.shadow.load_state_dict(pupil.average)
     predict(pupil.shadow, task.store, few[: task.plan.batch], task.plan.batch, task.device)
@@ -98,6 +99,17 @@ def measure(
     case = (time.perf_counter() - began) / max(1, len(few))
     looking = len(pupil.stop) * case / pupil.rhythm.look
     return Pace(1.02 * step + looking, case, export_time(task.plan) if export else 0.0, waited)
+
+
+def _faster_half(ends: Sequence[float]) -> float:
+    """Seconds a step, in the faster half of those between ``ends``.
+
+    A moment in which others use the processor must not shorten the whole training; a machine that
+    stays slower is what the early annealing is for.
+    """
+    middle = len(ends) // 2
+    halves = [ends[: middle + 1], ends[middle:]] if len(ends) > 4 else [ends]
+    return min((half[-1] - half[0]) / max(1, len(half) - 1) for half in halves)
 
 
 def best_threads(task: Task, member: Member, most: int, budget: Budget) -> tuple[int, Pace]:

@@ -101,6 +101,8 @@ _BATCHES = ((3000, 32), (20_000, 64), (10**9, 128))
 """Fewer than so many cases: batch."""
 _STEPS = ((1000, 1000), (3000, 2000), (10_000, 4000), (30_000, 6000), (10**9, 10_000))
 """Fewer than so many cases: steps of the optimiser."""
+_VERSIONS = 4
+"""Turned versions of a case whose concepts are measured anew."""
 _WHOLE: Values = {
     "rotation": 15.0, "scale": 0.15, "stretch": 0.1, "shift": 0.08, "thinning": 0.0,
     "brightness": 0.1, "contrast": 0.2, "gamma": 0.2, "noise": 0.03,
@@ -151,8 +153,14 @@ def steps(case: Situation) -> int:
     return next(steps for fewer, steps in _STEPS if case.cases < fewer)
 
 
-def augmentation(case: Situation) -> Values:
-    """Values of ``Augmentation``."""
+def augmentation(case: Situation, time_budget: float | None = None) -> Values:
+    """Values of ``Augmentation``.
+
+    Parameters
+    ----------
+    time_budget:
+        Seconds that training may take; making versions of cases takes a tenth of them at most.
+    """
     square = case.size[0] == case.size[1]
     free = case.flip_y and case.transpose
     chosen = {
@@ -165,7 +173,12 @@ def augmentation(case: Situation) -> Values:
         chosen |= {"rotation": 180.0, "flip_z": case.kind != "image"}
     if case.channels > 1:
         chosen["tint"] = 0.05
-    return {**chosen, "versions": 4 if case.measured else 0}
+    versions = _VERSIONS if case.measured else 0
+    if versions and time_budget is not None:
+        pixels = max(1.0, math.prod(case.size) / 800) * max(1.0, case.slices)
+        each = case.cases * (1e-3 + 2e-4 * pixels)
+        versions = min(versions, int(0.1 * time_budget / each))
+    return {**chosen, "versions": versions}
 
 
 def further(case: Situation) -> Values:

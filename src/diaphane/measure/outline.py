@@ -123,6 +123,28 @@ def calipers(mask: BoolArray, spacing: tuple[float, float] = (1.0, 1.0)) -> Cali
     )
 
 
+def widest(masks: BoolArray) -> FloatArray:
+    """Bounds of the longest diameter of each plane of ``(T, H, W)`` in pixels: ``(T, 2)``.
+
+    The outline's points are looked at in 16 directions, so that a diameter lies at most half a step
+    beside one of them. 0 and 0 for an empty plane.
+    """
+    angles = np.arange(16) * np.pi / 16
+    y, x = np.sin(angles), np.cos(angles)
+    high = np.full((masks.shape[0], 16), -np.inf)
+    low = -high
+    for axis, along, across in ((2, y, x), (1, x, y)):
+        line = np.arange(masks.shape[3 - axis])[:, None] * along
+        first = masks.argmax(axis=axis)[..., None] - 0.5
+        last = masks.shape[axis] - 0.5 - np.flip(masks, axis).argmax(axis=axis)[..., None]
+        filled = np.asarray(masks.any(axis=axis))[..., None]
+        for ends in (line + first * across, line + last * across):
+            np.maximum(high, np.where(filled, ends, -np.inf).max(axis=1), out=high)
+            np.minimum(low, np.where(filled, ends, np.inf).min(axis=1), out=low)
+    width = np.maximum((high - low).max(axis=1), 0.0)
+    return np.stack([width, width / np.cos(np.pi / 32)], axis=1)
+
+
 def boundary(mask: BoolArray) -> BoolArray:
     """Pixels of a planar mask with at least one of their four neighbours outside it."""
     padded = np.pad(mask, 1)

@@ -23,6 +23,7 @@ from diaphane.measure.outline import (
     convex_hull,
     edge_points,
     polygon_area,
+    widest,
 )
 
 GREY_LEVELS = 16
@@ -62,9 +63,10 @@ class Region:
 
     @cached_property
     def axes(self) -> Calipers:
-        """Calipers of the section with the longest diameter."""
-        found = [calipers(plane) for plane in self.mask if plane.any()]
-        return max(found, key=lambda c: c.long_axis)
+        """Calipers of the section with the longest diameter (the first one of equals)."""
+        reach = widest(self.mask)
+        near = np.flatnonzero(reach[:, 1] >= reach[:, 0].max() - 1e-9)
+        return max((calipers(self.mask[i]) for i in near), key=lambda found: found.long_axis)
 
     @cached_property
     def hull_area(self) -> float:
@@ -86,7 +88,9 @@ class Region:
     @cached_property
     def depth(self) -> FloatArray:
         """In-plane distance of each pixel to the nearest pixel outside, 0 outside, ``(T, H, W)``."""
-        return np.stack([ndimage.distance_transform_edt(plane) for plane in self.mask])
+        # Other slices are put out of reach; every slice has pixels outside, for the box is padded.
+        apart = (2.0 * sum(self.mask.shape), 1.0, 1.0)
+        return np.asarray(ndimage.distance_transform_edt(self.mask, sampling=apart))
 
     @cached_property
     def values(self) -> FloatArray:
