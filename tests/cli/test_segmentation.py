@@ -98,6 +98,10 @@ def test_evaluate(rings, scans, tmp_path):
     assert {"dice", "dice:rim", "dice:core", "hd95"} <= set(metrics)
     shown = run("evaluate", rings, scans, "--split", "all", "--out", tmp_path / "e")
     assert "dice:core" in shown.output
+    run("evaluate", rings, scans, "--split", "all", "--out", tmp_path / "p",
+        "--overlap", "0.25", "--no-mirror")  # fmt: skip
+    settings = json.loads((tmp_path / "p" / "metrics.json").read_text())["settings"]
+    assert (settings["overlap"], settings["mirror"]) == (0.25, "")
 
 
 def test_analyze(rings, scans, tmp_path):

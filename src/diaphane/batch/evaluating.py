@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diaphane.acquire import open_dataset
+from diaphane.batch.outlining import AS_SHIPPED, Outlining
 from diaphane.batch.running import answers
 from diaphane.batch.scoring import ScoredClasses, write_scored
 from diaphane.batch.segmenting import Judging, evaluate_segmenter
@@ -34,6 +35,7 @@ def evaluate(
     include_seen: bool = False,
     seed: int = 0,
     rounds: int = 2000,
+    outlining: Outlining = AS_SHIPPED,
     progress: Progress = silent,
 ) -> EvaluationSummary:
     """Predict a split of a labelled data set and judge the predictions.
@@ -54,6 +56,8 @@ def evaluate(
         Columns of a manifest to judge by value, beside those called ``subgroup:``.
     seed, rounds:
         Of the bootstrap over groups.
+    outlining:
+        How a segmentation bundle goes over images.
 
     Raises
     ------
@@ -71,7 +75,7 @@ def evaluate(
     if isinstance(bundle, str | Path):
         bundle = load_bundle(bundle)
     if isinstance(bundle, Segmenter):
-        asked = Judging(tuple(subgroups), include_seen, seed, rounds)
+        asked = Judging(tuple(subgroups), include_seen, seed, rounds, outlining)
         return evaluate_segmenter(bundle, dataset, split, folder, asked, progress=progress)
     manifest = bundle.manifest
     opened = open_dataset(dataset, subgroups=subgroups)

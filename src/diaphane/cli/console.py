@@ -32,6 +32,17 @@ Labelled = Annotated[str, typer.Argument(metavar="DATASET", help="A labelled dat
 Positive = Annotated[
     str | None, typer.Option("--positive", help="The positive class.", metavar="CLASS")
 ]
+Overlap = Annotated[
+    float | None,
+    typer.Option("--overlap", help="Shared part of neighbouring windows, 0 to below 1."),
+]
+Mirror = Annotated[
+    bool | None,
+    typer.Option("--mirror/--no-mirror", help="Average over mirrored windows (slower)."),
+]
+Memory = Annotated[
+    int, typer.Option("--memory", min=1, help="Bound in MB when segmenting.", metavar="MB")
+]
 Concepts = Annotated[
     list[str] | None,
     typer.Option("--concept", help="A 'concept:' column that enters; repeatable."),

@@ -11,6 +11,9 @@ from diaphane.cli.console import (
     DONE,
     SOME_REFUSED,
     JsonFlag,
+    Memory,
+    Mirror,
+    Overlap,
     QuietFlag,
     Seed,
     Threads,
@@ -68,6 +71,9 @@ def evaluate(
     include_seen: Annotated[
         bool, typer.Option("--include-seen", help="Count cases that training saw.")
     ] = False,
+    overlap: Overlap = None,
+    mirror: Mirror = None,
+    memory: Memory = 2048,
     seed: Seed = 0,
     threads: Threads = None,
     quiet: QuietFlag = False,
@@ -101,6 +107,7 @@ def evaluate(
                 subgroups=subgroup or (),
                 include_seen=include_seen,
                 seed=seed,
+                outlining=batch.Outlining(overlap, mirror, memory),
                 progress=progress,
             )
     else:

@@ -13,6 +13,9 @@ from diaphane.cli.console import (
     SOME_REFUSED,
     BundleName,
     JsonFlag,
+    Memory,
+    Mirror,
+    Overlap,
     QuietFlag,
     ReadAs,
     Threads,
@@ -56,17 +59,9 @@ def predict(
         bool,
         typer.Option("--uncertainty", help="Write a map of it as well, into DIR-uncertainty."),
     ] = False,
-    overlap: Annotated[
-        float | None,
-        typer.Option("--overlap", help="Shared part of neighbouring windows, 0 to below 1."),
-    ] = None,
-    mirror: Annotated[
-        bool | None,
-        typer.Option("--mirror/--no-mirror", help="Average over mirrored windows (slower)."),
-    ] = None,
-    memory: Annotated[
-        int, typer.Option("--memory", min=1, help="Bound in MB when segmenting.", metavar="MB")
-    ] = 2048,
+    overlap: Overlap = None,
+    mirror: Mirror = None,
+    memory: Memory = 2048,
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep what an interrupted run of this finished.")
     ] = False,
