@@ -226,7 +226,8 @@ def reason_for(tried: Sequence[Tried]) -> str:
     return (
         f"{chosen.name}, by cross-validation on {chosen.cases} training cases in {chosen.folds} "
         f"folds: {'; '.join(parts)}; the first stays unless another is better by more than one "
-        "standard error"
+        "standard error; cross-validated figures of the run are on the same cases, so choosing makes "
+        "them a little too good"
     )
 
 
