@@ -27,6 +27,7 @@ from diaphane.learn.budget import last_step
 from diaphane.learn.runs import RunFolder
 from diaphane.learn.shipping import check_gap
 from diaphane.learn.state import Position, Saved, load_state, save_state
+from tables import rows
 
 ONE = TrainOptions(threads=1, probes=2)
 
@@ -131,6 +132,29 @@ except Exception as error:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert "cut into 2 pieces" in done.stdout, done.stdout + done.stderr
+
+
+def test_patience_that_is_over_stays_over(pictures, small, tmp_path):
+    """A run that is stopped when patience has just ended does not go on with that network."""
+    hasty = small.with_changes({"steps": 60, "stopping": {"share": 0.2, "patience": 4}})
+
+    def looks(run):
+        return [(row["step"], row["loss"]) for row in rows(run / "metrics.csv")]
+
+    whole = looks(train(pictures, tmp_path / "whole", hasty, ONE).folder)
+    assert int(whole[-1][0]) < 60
+    said = []
+
+    def interrupt(line):
+        said.append(line)
+        if sum("epoch" in line and "left" in line for line in said) == len(whole):
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted):
+        train(pictures, tmp_path / "run", hasty, ONE, say=interrupt)
+    assert looks(tmp_path / "run") == whole
+    resumed = train(pictures, tmp_path / "run", options=TrainOptions(resume=True, probes=2))
+    assert looks(resumed.folder) == whole
 
 
 def test_another_machine_is_refused_and_anywhere_allows_it(pictures, small, tmp_path):

@@ -193,9 +193,10 @@ class Pupil:
         """Take all steps that are left, unless patience or time is over."""
         position, rhythm = self.position, self.rhythm
         began, at, pace = time.monotonic(), time.monotonic(), 0.0
-        workers = loading_threads(self.task.threads)
         first, last = position.step, last_step(rhythm.steps, position.jump)
-        with Ahead(self.make, first, last, workers=workers) as ahead:
+        if self._patience_is_over():  # and the process that found so was killed
+            last = first
+        with Ahead(self.make, first, last, workers=loading_threads(self.task.threads)) as ahead:
             for made in ahead:
                 self.one_step(made)
                 now = time.monotonic()
@@ -377,8 +378,7 @@ class Pupil:
         most = max(100, int(0.3 * self.rhythm.look * self.plan.batch))
         if len(stop) <= most:
             return stop
-        chosen = np.random.default_rng([self.seed, 3]).permutation(stop)[:most]
-        return np.sort(chosen)
+        return np.sort(np.random.default_rng([self.seed, 3]).permutation(stop)[:most])
 
     @functools.lru_cache(maxsize=4)  # noqa: B019 - lives as long as its network learns
     def _order(self, epoch: int) -> NDArray[np.int64]:
