@@ -129,9 +129,10 @@ def select(
     refused += asked.refused
     seen = asked.seen
     if not seen:
+        why = f"; the first: {refused[0].problem}" if refused else "."
         raise EmptyInput(
             "There is no case to choose from.",
-            remedy=f"{asked.known} cases made the model and {len(refused)} cannot be used.",
+            remedy=f"{asked.known} cases made the model and {len(refused)} cannot be used{why}",
         )
     distance = None
     if seen[0].distance is not None:
