@@ -15,7 +15,7 @@ demo: $(BASE)/ready  ## The whole way on a scan the program makes itself (no tor
 	$(BASE)/bin/diaphane demo --out out/demo
 
 test: $(DEV)/ready  ## All tests; those that need absent data or programs skip and say why
-	OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(DEV)/ready  ## Style and types
 	$(DEV)/bin/ruff check .

@@ -12,6 +12,15 @@ import pytest
 SHARED = Path(os.environ.get("DIAPHANE_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
+LONG = ("test_wheel.py", "test_tutorial.py", "test_unlike_training.py", "test_evidence.py")
+"""Files that take longest; the many short ones even out what remains."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, so that of two workers none waits at the end for the other."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _private_key(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Pseudonyms of the tests come from a key of their own, never the user's."""

@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-
-def diaphane(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "diaphane", "plan", *map(str, words), "--threads", "1"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+from commands import diaphane
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +35,7 @@ def data(tmp_path_factory):
 def test_names_stay_on_the_terminal(data, tmp_path):
     out = tmp_path / "plan"
     done = diaphane(
-        data, "--out", out, "--concept", "age", "--group-regex", "smith-([0-9]+)",
+        "plan", data, "--threads", 1, "--out", out, "--concept", "age", "--group-regex", "smith-([0-9]+)",
         "--time-budget", "90s",
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
@@ -78,7 +67,7 @@ def test_names_stay_on_the_terminal(data, tmp_path):
     ],
 )
 def test_wrong_wishes_end_with_a_line(data, tmp_path, words, code, said):
-    done = diaphane(data, "--out", tmp_path / "plan", *words)
+    done = diaphane("plan", data, "--threads", 1, "--out", tmp_path / "plan", *words)
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr

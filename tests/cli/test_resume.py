@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+import random
+import signal
+import time
 
 import pytest
 
 import synthetic
+from commands import Command
 from diaphane.learn import Plan, TrainOptions, plan, train
+from diaphane.learn.state import load_state
 
 
 @pytest.fixture(scope="module")
@@ -53,22 +54,48 @@ def weights(run):
     }
 
 
+def started(pictures, plan, out):
+    words = ["train", pictures, "--out", out, "--quiet"]
+    if (out / "run.json").exists():
+        return Command(*words, "--resume")
+    return Command(*words, "--plan", plan, "--threads", 1, "--time-budget", "30m")
+
+
+def killed(pictures, plan, out, draw):
+    """Start, kill after some writes of the state; the step at which training stands then."""
+    current = out / "checkpoint" / "current.safetensors"
+
+    def written():
+        try:
+            return current.stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
+    wanted, seen, at = draw.randrange(4), 0, written()
+    command = started(pictures, plan, out)
+    end = time.monotonic() + 60
+    while seen < wanted and time.monotonic() < end:
+        assert command.running, command.done().stderr
+        now = written()
+        seen, at = seen + (now != at), now
+        time.sleep(0.002)
+    time.sleep(draw.random() * 0.1)
+    command.send(signal.SIGKILL)
+    command.done()
+    return load_state(current).position.step if current.is_file() else None
+
+
 def test_ten_kills_change_nothing(pictures, small, tmp_path):
     whole = train(
         pictures, tmp_path / "whole", small,
         TrainOptions(threads=1, probes=2, time_budget=1800.0),
     )  # fmt: skip
-    script = Path(__file__).with_name("killed_runs.py")
     out = tmp_path / "killed"
-    done = subprocess.run(
-        [sys.executable, str(script), str(pictures), str(small), str(out), "5"],
-        capture_output=True, text=True, check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    draw = random.Random(5)
+    killed_at = {killed(pictures, small, out, draw) for _ in range(10)}
+    assert len(killed_at - {None}) >= 2
+    done = started(pictures, small, out).done()
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said["code"] == 0, done.stderr
-    assert len({step for step in said["killed_at"] if step is not None}) >= 2
     assert len(weights(out)) == 2
     assert weights(out) == weights(whole.folder)
     with (out / "metrics.csv").open() as file:

@@ -13,16 +13,7 @@ from pathlib import Path
 import pytest
 
 import synthetic
-
-
-def diaphane(*words: object, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "diaphane", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **more},
-    )
+from commands import Command, diaphane
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +28,9 @@ def test_train_prints_and_writes(data, tmp_path):
     name.write_bytes(b"broken")
     out = tmp_path / "run"
     done = diaphane(
-        "train", data, "--out", out, "--epochs", 1, "--threads", 1, "--positive", "suspicious"
-    )
+        "train", data, "--out", out, "--epochs", 1, "--threads", 1, "--positive", "suspicious",
+        "--folds", 2,
+    )  # fmt: skip
     name.write_bytes(original)
     assert done.returncode == 1, done.stderr
     assert "epoch 1/1: loss" in done.stdout
@@ -53,24 +45,19 @@ def test_train_prints_and_writes(data, tmp_path):
 
 def test_ctrl_c_leaves_a_run_that_goes_on(data, tmp_path):
     out = tmp_path / "run"
-    command = ["train", str(data), "--out", str(out), "--threads", "1", "--json"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "diaphane", *command, "--epochs", "30"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    words = ["train", data, "--out", out, "--threads", 1, "--json"]
+    command = Command(*words, "--epochs", 12, "--folds", 2)
     end = time.monotonic() + 120
     while not (out / "checkpoint" / "current.safetensors").exists():
-        assert process.poll() is None
+        assert command.running
         assert time.monotonic() < end
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    said, error = process.communicate()
-    assert process.returncode == 130
-    assert "--resume" in error
-    assert json.loads(said)["error"] == "Interrupted"
-    done = diaphane(*command, "--resume")
+        time.sleep(0.02)
+    command.send(signal.SIGINT)
+    done = command.done()
+    assert done.returncode == 130
+    assert "--resume" in done.stderr
+    assert json.loads(done.stdout)["error"] == "Interrupted"
+    done = diaphane(*words, "--resume")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert Path(answer["bundle"]).is_dir()
@@ -112,6 +99,10 @@ def test_without_torch_the_extra_is_named(data, tmp_path):
         "find = u.find_spec\n"
         "u.find_spec = lambda name, *a: None if name == 'torch' else find(name, *a)\n"
     )
-    done = diaphane("train", data, "--out", tmp_path / "run", PYTHONPATH=str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-m", "diaphane", "train", str(data), "--out", str(tmp_path / "run")],
+        capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
     assert done.returncode == 2
     assert "diaphane[learn]" in done.stderr

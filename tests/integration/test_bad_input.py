@@ -7,7 +7,6 @@ temporary left-over, whatever the input.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -21,6 +20,8 @@ import pydicom
 import pytest
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+from commands import Command, diaphane
 
 STUDY, SERIES, FRAME = generate_uid(), generate_uid(), generate_uid()
 
@@ -158,17 +159,6 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "no lungs": (lambda f: save(f, stack(*range(0, 60, 2))), "NoLungs|NotApplicable"),
     "absent path": (lambda f: f / "nowhere", "EmptyInput|UnreadableFile|UsageError"),
 }
-
-
-def diaphane(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "diaphane", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
 
 
 def assert_refused(
@@ -325,24 +315,16 @@ def test_a_bad_manifest_is_not_trained_on(rows: list[str], error: str, tmp_path:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT of a child is POSIX")
 def test_ctrl_c_in_the_middle_of_analysis_leaves_nothing(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "diaphane", "demo", "--out", str(tmp_path / "demo")],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    command = Command("demo", "--out", tmp_path / "demo")
     deadline = time.monotonic() + 60
     # The phantom's first files show that it is well on its way.
     while not list(tmp_path.rglob("*.dcm")) and time.monotonic() < deadline:
-        assert process.poll() is None
+        assert command.running
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted" in said
-    assert "Traceback" not in said
+    command.send(signal.SIGINT)
+    done = command.done()
+    assert done.returncode == 130
+    assert "interrupted" in done.stderr
+    assert "Traceback" not in done.stderr
     assert not list(tmp_path.rglob("report.html"))
     assert not [p for p in tmp_path.rglob(".*") if p.is_dir()]

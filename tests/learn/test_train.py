@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-import subprocess
-import sys
+import signal
 import time
 
 import numpy as np
@@ -14,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from commands import Command
 from diaphane.acquire import open_dataset
 from diaphane.bundle import case_hash, load_bundle
 from diaphane.core.decision import sigmoid
@@ -200,7 +200,7 @@ def test_unreadable_cases_are_left_out_and_listed(synthetic, tmp_path):
     folder = synthetic.write_balls(tmp_path / "d", 20, per_group=1)
     for file in (folder / "images" / "case003").iterdir():
         file.write_bytes(b"not a picture")
-    run = train(folder, tmp_path / "run", options=QUICK)
+    run = train(folder, tmp_path / "run", options=TWO)
     assert [case.name for case in run.refused] == ["images/case003"]
     with (run.folder / "rejected.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -211,7 +211,7 @@ def test_unreadable_cases_are_left_out_and_listed(synthetic, tmp_path):
 
 def test_own_splits_are_kept_and_test_is_scored(synthetic, tmp_path):
     folder = synthetic.write_balls(tmp_path / "d", 36, splits=True, per_group=1)
-    run = train(folder, tmp_path / "run", options=QUICK)
+    run = train(folder, tmp_path / "run", options=TWO)
     assert run.bundle.manifest.metrics_about["split"] == "test"
     assert run.figures.n == 6
     seen = run.bundle.manifest.seen
@@ -281,18 +281,14 @@ def test_an_edited_plan_is_obeyed(ball_run, balls, tmp_path):
 def test_a_killed_process_can_be_resumed(balls, tmp_path):
     """SIGKILL in the middle: no warning, no clean-up."""
     out = tmp_path / "run"
-    code = (
-        "from diaphane.learn import TrainOptions, train\n"
-        f"train({str(balls)!r}, {str(out)!r}, options=TrainOptions(epochs=12, threads=1))"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code])
+    command = Command("train", balls, "--out", out, "--epochs", 12, "--folds", 2, "--threads", 1)
     end = time.monotonic() + 120
     while not (out / "checkpoint" / "current.safetensors").exists():
-        assert process.poll() is None
+        assert command.running
         assert time.monotonic() < end
-        time.sleep(0.05)
-    process.kill()
-    process.wait()
+        time.sleep(0.02)
+    command.send(signal.SIGKILL)
+    assert command.done().returncode == -signal.SIGKILL
     run = train(balls, out, options=TrainOptions(resume=True, probes=4))
     with (out / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))

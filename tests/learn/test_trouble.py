@@ -108,7 +108,7 @@ def test_memory_that_does_not_hold_a_batch_cuts_it(pictures, small, tmp_path):
     """In a process of its own whose memory is bounded once the libraries are loaded."""
     wide = small.with_changes(
         {
-            "batch": 24, "steps": 2,
+            "batch": 24, "steps": 1,
             "network": {**small.network.model_dump(mode="json"), "widths": [256, 256],
                         "strides": [1, 1]},
         }
