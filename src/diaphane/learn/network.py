@@ -219,7 +219,9 @@ def optimiser_of(
             ([p for p in own if p.ndim <= 1], 0.0),
         )
     ]
-    return torch.optim.AdamW(groups, lr=plan.optimiser.learning_rate, betas=(0.9, 0.99))
+    return torch.optim.AdamW(
+        groups, lr=plan.optimiser.learning_rate, betas=(0.9, 0.99), foreach=True
+    )
 
 
 def renew_norms(net: EvidenceNet, batches: Iterable[Batch]) -> None:

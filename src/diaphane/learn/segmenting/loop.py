@@ -143,6 +143,7 @@ class Pupil:
             ],
             lr=optimiser.learning_rate,
             betas=(0.9, 0.99),
+            foreach=True,
         )
         self.average = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
         self.shadow = dense_network(SegmentNet(network_config(plan))).to(task.device).eval()
