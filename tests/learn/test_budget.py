@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from diaphane.learn.budget import (
     Budget,
+    Laps,
     Watch,
     annealing,
     last_step,
@@ -60,6 +61,28 @@ def test_the_watch_calls_when_only_the_tail_still_fits():
     assert watch.calls(10, 1000, 0.1, now=89.5)
     assert not watch.calls(950, 1000, 0.1, now=99.0), "the tail has begun anyway"
     assert not Watch().calls(10, 1000, 0.1, now=1e12)
+
+
+def test_a_stall_does_not_end_a_training_that_has_time(monkeypatch):
+    at = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: at[0])
+    laps, watch = Laps(expected=0.5), Watch(ends=800.0, expected=0.5)
+    for step in range(1, 1001):
+        at[0] += 300.0 if step in (1, 5) else 0.1
+        assert not watch.calls(step, 1000, laps.lap()), step
+    assert laps.lap() <= 0.1
+
+
+def test_steps_that_stay_slow_change_the_pace(monkeypatch):
+    at = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: at[0])
+    laps = Laps()
+    known = []
+    for _ in range(60):
+        at[0] += 2.0
+        known.append(laps.lap())
+    assert known[0] == 0.0
+    assert known[-1] == pytest.approx(2.0)
 
 
 def test_slow_steps_make_the_watch_keep_more_for_what_follows():

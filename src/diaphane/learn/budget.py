@@ -8,13 +8,19 @@ jumps to its final annealing, and that step is recorded.
 from __future__ import annotations
 
 import math
+import statistics
 import time
+from collections import deque
 from dataclasses import dataclass
 
 _SAFETY = 0.9
 """Share of the time at hand that is planned for; steps on a busy machine differ in length."""
 _TAIL = 0.1
 """Share of all steps that the final annealing takes."""
+_LAPS, _FEWEST_LAPS = 20, 5
+"""Laps that a pace is taken from, at most and at least."""
+_STALL = 3.0
+"""Times the median lap beyond which a lap counts as no longer."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,37 @@ class Watch:
         slower = pace / self.expected - 1.0 if self.expected else 0.0
         late = self.reserve * min(3.0, max(0.0, slower))
         return at + 1.1 * pace * tail(steps) + late >= self.ends
+
+
+class Laps:
+    """How long a step takes at present, by the clock.
+
+    A single stall, of a laptop that slept or a machine that was busy for a while, counts as a few
+    steps: it must not end a training for which there still is time.
+
+    Parameters
+    ----------
+    expected:
+        Seconds that a step was measured to take; believed until laps say otherwise.
+    """
+
+    def __init__(self, expected: float = 0.0) -> None:
+        self._laps = deque([expected] * (_LAPS // 2) if expected else [], maxlen=_LAPS)
+        self._at = time.monotonic()
+
+    def skip(self) -> None:
+        """Begin the next lap now."""
+        self._at = time.monotonic()
+
+    def lap(self) -> float:
+        """End a lap; seconds a step, 0 while too few are known."""
+        now = time.monotonic()
+        self._laps.append(now - self._at)
+        self._at = now
+        if len(self._laps) < _FEWEST_LAPS:
+            return 0.0
+        most = _STALL * statistics.median(self._laps)
+        return statistics.fmean(min(lap, most) for lap in self._laps)
 
 
 def tail(steps: int) -> int:

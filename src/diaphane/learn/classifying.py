@@ -284,7 +284,9 @@ class _Work:
             watch = None
             if self.budget is not None:
                 slower = (
-                    max(1.0, float(np.mean(pace)) / settled.pace) if pace and settled.pace else 1.0
+                    max(1.0, float(np.median(pace)) / settled.pace)
+                    if pace and settled.pace
+                    else 1.0
                 )
                 watch = self.budget.watch(left, settled.reserve * min(3.0, slower), settled.pace)
             net, position = fit_member(task, number, member, said, watch)

@@ -21,7 +21,7 @@ from torch.nn.functional import one_hot
 
 from diaphane.core.errors import Diverged
 from diaphane.learn.augment import mix
-from diaphane.learn.budget import Watch, annealing, last_step
+from diaphane.learn.budget import Laps, Watch, annealing, last_step
 from diaphane.learn.cases import Batch, CaseStore
 from diaphane.learn.history import Epoch, History
 from diaphane.learn.loading import Ahead, loading_threads
@@ -192,16 +192,14 @@ class Pupil:
     def learn(self, told: Told | None, watch: Watch) -> None:
         """Take all steps that are left, unless patience or time is over."""
         position, rhythm = self.position, self.rhythm
-        began, at, pace = time.monotonic(), time.monotonic(), 0.0
+        began, laps = time.monotonic(), Laps(watch.expected)
         first, last = position.step, last_step(rhythm.steps, position.jump)
         if self._patience_is_over():  # and the process that found so was killed
             last = first
         with Ahead(self.make, first, last, workers=loading_threads(self.task.threads)) as ahead:
             for made in ahead:
                 self.one_step(made)
-                now = time.monotonic()
-                pace = now - at if pace == 0.0 else 0.9 * pace + 0.1 * (now - at)
-                at = now
+                now, pace = time.monotonic(), laps.lap()
                 if position.jump is None and watch.calls(position.step, rhythm.steps, pace):
                     position.jump = position.step
                     self.save()

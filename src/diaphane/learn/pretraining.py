@@ -28,7 +28,7 @@ from diaphane.core.errors import (
 )
 from diaphane.core.protocols import Progress, silent
 from diaphane.learn.augment import Augmentation
-from diaphane.learn.budget import Budget, annealing, last_step
+from diaphane.learn.budget import Budget, Laps, annealing, last_step
 from diaphane.learn.cases import CaseStore, Refused, read_cases
 from diaphane.learn.fingerprint import fingerprint, is_segmentation
 from diaphane.learn.plans import NetworkPlan, Plan
@@ -184,12 +184,12 @@ def learn_encoder(
         reserve = 2.0 + 0.02 * chosen.seconds
         steps = budget.steps(pupil.pace(), 1, reserve, most=_MOST_STEPS)
         watch = budget.watch(1, reserve)
-    began, jump, step = time.monotonic(), None, 0
+    began, laps, jump, step = time.monotonic(), Laps(), None, 0
     losses: list[float] = []
     while step < last_step(steps, jump):
         losses.append(pupil.step(step, annealing(step, steps, jump, warmup=0.1)))
         step += 1
-        pace = (time.monotonic() - began) / step
+        pace = laps.lap()
         if watch is not None and jump is None and watch.calls(step, steps, pace):
             jump = step
         progress("learning_without_labels", step / last_step(steps, jump))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from diaphane.bundle.segmentation import PatchSpec
 from diaphane.bundle.sliding import Lattice, slide
 from diaphane.core.errors import Diverged
-from diaphane.learn.budget import Watch, annealing, last_step
+from diaphane.learn.budget import Laps, Watch, annealing, last_step
 from diaphane.learn.loading import Ahead
 from diaphane.learn.segmenting.cases import MaskStore
 from diaphane.learn.segmenting.looks import Look, Looks
@@ -88,18 +88,18 @@ def fit_member(
     pupil = Pupil(task, number, member)
     pupil.go_on()
     plan, position = task.plan, pupil.position
-    began, since, losses = time.monotonic(), position.step, []
-    clock = watch or Watch()
+    began, looking, losses = time.monotonic(), 0.0, []
+    clock, laps = watch or Watch(), Laps()
     with Ahead(pupil.batch, position.step, plan.steps, workers=1) as batches:
         coming = iter(batches)
         while position.step < last_step(plan.steps, position.jump):
             losses.append(pupil.one_step(next(coming)))
-            done = position.step - since
-            pace = (time.monotonic() - began) / done
+            pace = laps.lap() + looking / plan.look_every
             if position.jump is None and clock.calls(position.step, plan.steps, pace):
                 position.jump = position.step
             last = position.step >= last_step(plan.steps, position.jump)
             if position.step % plan.look_every == 0 or last:
+                stopped = time.monotonic()
                 look = Look(
                     number, member.fold, position.step, float(np.mean(losses)), pupil.look(),
                     pupil.rate(position.step - 1), time.monotonic() - began,
@@ -109,6 +109,8 @@ def fit_member(
                 losses = []
                 if say is not None:
                     say(look, last_step(plan.steps, position.jump) - position.step)
+                looking = min(looking or float("inf"), time.monotonic() - stopped)
+                laps.skip()
     return pupil.finished(), position.jump
 
 
