@@ -31,6 +31,8 @@ _SETTLED = {
 }
 PATIENCE = 3600.0
 """Seconds that a default schedule takes at most on two cores, by the cost model."""
+_TRAINING = 0.75
+"""Share of a time budget that training takes, beside choosing a family, judging and export."""
 _CROSSED = 2000
 """Training cases below which networks are cross-validated."""
 
@@ -169,7 +171,9 @@ def _seen(
         if not smaller or max(situation.size) <= 64 or not values:
             break
         needed = _nominal(facts, situation, network)
-        if needed <= (PATIENCE if time_budget is None else time_budget):
+        if time_budget is None and 0.5 * needed <= PATIENCE:
+            break
+        if time_budget is not None and needed <= _TRAINING * time_budget:
             break
         most = smaller[-1]
         why["size"] = "smaller than the images, so that enough steps fit into the time"
@@ -185,10 +189,10 @@ def _seen(
 
 
 def _nominal(facts: Fingerprint, situation: Situation, network: Mapping[str, Any]) -> float:
-    """Seconds of half the steps of the tables, over all folds."""
+    """Seconds of the steps of the tables, over all folds."""
     step = nominal_seconds(network, situation.size, situation.channels, situation.slices)
     folds = _folds(facts)
-    return 0.5 * folds * settings.steps(situation) * settings.batch(situation) * step
+    return folds * settings.steps(situation) * settings.batch(situation) * step
 
 
 def _folds(facts: Fingerprint) -> int:
