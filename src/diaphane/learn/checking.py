@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
 from diaphane.core.errors import PlanError, RecipeError
 from diaphane.learn.costing import machine_memory, step_memory
 from diaphane.learn.network import network_config
+from diaphane.learn.plan_file import read_values
 from diaphane.learn.plans import Plan
 from diaphane.learn.segmenting.network import network_config as segmenter_config
 from diaphane.learn.segmenting.plans import SegmentationPlan
@@ -27,14 +26,7 @@ def read_plan(path: str | Path) -> Plan | SegmentationPlan:
         obeyed; the file and the key are named.
     """
     place = Path(path)
-    try:
-        values = yaml.safe_load(place.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PlanError("The plan cannot be read.", path=place) from error
-    except yaml.YAMLError as error:
-        raise PlanError(f"The plan is not YAML: {error}".splitlines()[0], path=place) from error
-    if not isinstance(values, dict):
-        raise PlanError("The plan is not a YAML mapping.", path=place)
+    values = read_values(place)
     segmenting = values.get("task") == "segmentation"
     made: Plan | SegmentationPlan = (
         SegmentationPlan.from_dict(values, place) if segmenting else Plan.from_dict(values, place)

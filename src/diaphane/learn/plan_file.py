@@ -90,15 +90,26 @@ class PlanFile(BaseModel):
         PlanError
             The file cannot be read, is not YAML, or a key is wrong; the key is named.
         """
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise PlanError("The plan cannot be read.", path=path) from error
-        except yaml.YAMLError as error:
-            raise PlanError(f"The plan is not YAML: {error}".splitlines()[0], path=path) from error
-        if not isinstance(values, dict):
-            raise PlanError("The plan is not a YAML mapping.", path=path)
-        return cls.from_dict(values, path)
+        return cls.from_dict(read_values(path), path)
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """What a ``plan.yaml`` says, not validated.
+
+    Raises
+    ------
+    PlanError
+        The file cannot be read, or is not a YAML mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError("The plan cannot be read.", path=path) from error
+    except yaml.YAMLError as error:
+        raise PlanError(f"The plan is not YAML: {error}".splitlines()[0], path=path) from error
+    if not isinstance(values, dict):
+        raise PlanError("The plan is not a YAML mapping.", path=path)
+    return values
 
 
 def _compact(key: str, value: Any) -> str | None:
