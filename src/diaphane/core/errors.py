@@ -16,6 +16,7 @@
     │   │   ├── DuplicateSlice             two slices at one position
     │   │   └── GantryTilt                 slices sheared against their normal
     │   ├── MixedSeries                    two geometries, frames or patients in one series
+    │   ├── OverLimit                      larger, deeper or slower to read than is allowed
     │   ├── AmbiguousInput                 several candidates, none preferred
     │   ├── NotApplicable                  not the kind of study this app reads
     │   │   └── NoLungs                    no lungs in the field of view
@@ -30,6 +31,7 @@
     ├── Diverged                  exit 3   training came to numbers that are none
     ├── OutputError               exit 3   results cannot be written
     ├── PrivacyError              exit 3   identity would leave through the wrong door
+    ├── NetworkError              exit 3   a peer cannot be reached, refuses or breaks off
     └── Interrupted               exit 130 stopped by the user; state is kept
 """
 
@@ -136,6 +138,10 @@ class MixedSeries(InputError):
     """One series holds two geometries, frames of reference or patients."""
 
 
+class OverLimit(InputError):
+    """The input is larger, deeper or slower to read than the limits of reading allow."""
+
+
 class AmbiguousInput(InputError):
     """Several inputs fit, and no rule prefers one."""
 
@@ -190,6 +196,10 @@ class OutputError(DiaphaneError):
 
 class PrivacyError(DiaphaneError):
     """Identity would leave through the wrong door."""
+
+
+class NetworkError(DiaphaneError):
+    """A peer on the network cannot be reached, refuses, or breaks off."""
 
 
 class Interrupted(DiaphaneError):
