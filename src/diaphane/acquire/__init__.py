@@ -5,10 +5,13 @@ from diaphane.acquire.describing import describe
 from diaphane.acquire.opening import open_dataset, open_inputs
 from diaphane.acquire.reading import read
 from diaphane.acquire.series import SeriesHeader, SeriesList, find_series, read_series
+from diaphane.core.options import Limits, ReadOptions
 
 __all__ = [
     "Dataset",
     "Entry",
+    "Limits",
+    "ReadOptions",
     "SeriesHeader",
     "SeriesList",
     "describe",

@@ -15,13 +15,16 @@ from diaphane.acquire.reading import format_of, has_dicom, load, require_place
 from diaphane.acquire.series import SeriesHeader, SeriesList, find_series, nothing_found
 from diaphane.core.errors import InputError
 from diaphane.core.geometry import Geometry
+from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.core.protocols import Progress, silent
 from diaphane.core.volume import Volume
 
 _LETTERS = (("R", "L"), ("A", "P"), ("I", "S"))
 
 
-def describe(path: str | Path, progress: Progress = silent) -> dict[str, Any]:
+def describe(
+    path: str | Path, progress: Progress = silent, options: ReadOptions = AS_IS
+) -> dict[str, Any]:
     """What is at ``path``: DICOM series, an image, or a data set.
 
     Returns
@@ -41,14 +44,14 @@ def describe(path: str | Path, progress: Progress = silent) -> dict[str, Any]:
     if place.is_file():
         kind = format_of(place)
         if kind == "dicom":
-            return _describe_series(find_series(place), place)
+            return _describe_series(find_series(place, options), place)
         if kind:
             return {"kind": kind, "image": describe_volume(load(place).volume), "refused": []}
         if place.suffix.lower() != ".npz" and place.name != "labels.csv":
             load(place)  # says why it cannot be read
     elif _is_plain_dicom(place):
-        return _describe_series(find_series(place), place)
-    dataset = open_dataset(place)
+        return _describe_series(find_series(place, options), place)
+    dataset = open_dataset(place, options=options)
     if dataset.kind in ("images", "stack"):
         return _describe_images(dataset, progress)
     found = describe_dataset(dataset)

@@ -11,6 +11,7 @@ from diaphane.acquire.reading import is_readable_name, load, load_series, visibl
 from diaphane.acquire.series import SeriesHeader, find_series, nothing_found
 from diaphane.core.case import SourceRef
 from diaphane.core.errors import EmptyInput
+from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.privacy import Pseudonymiser
 from diaphane.privacy.plain import patient_group
 
@@ -25,7 +26,7 @@ _SPLIT_FOLDERS = {
 }
 
 
-def open_dicom(path: Path, *, shown: str | None = None) -> Dataset:
+def open_dicom(path: Path, *, shown: str | None = None, options: ReadOptions = AS_IS) -> Dataset:
     """A case per DICOM series, grouped by patient; refused series cannot be loaded.
 
     ``shown`` is the path as typed, for names; names add the series' number where there are
@@ -36,7 +37,7 @@ def open_dicom(path: Path, *, shown: str | None = None) -> Dataset:
     InputError
         When there is no readable series.
     """
-    found = find_series(path)
+    found = find_series(path, options)
     if not found.series:
         raise nothing_found(found, path)
     names = Pseudonymiser.load()
@@ -99,11 +100,11 @@ def open_images(path: Path, *, stack: bool, shown: str | None = None) -> Dataset
     return Dataset("stack" if stack else "images", tuple(entries))
 
 
-def file_entry(path: Path, name: str) -> Entry:
+def file_entry(path: Path, name: str, options: ReadOptions = AS_IS) -> Entry:
     """A case of one file or folder."""
     names = Pseudonymiser.load()
     key = names.pseudonym(name, "case")
-    return Entry(name, key, key, _file_reader(path))
+    return Entry(name, key, key, _file_reader(path, options))
 
 
 def _series_name(series: SeriesHeader, path: Path, typed: str) -> str:
@@ -138,9 +139,9 @@ def _series_reader(series: SeriesHeader) -> Callable[[], Parts]:
     return read
 
 
-def _file_reader(path: Path) -> Callable[[], Parts]:
+def _file_reader(path: Path, options: ReadOptions = AS_IS) -> Callable[[], Parts]:
     def read() -> Parts:
-        loaded = load(path)
+        loaded = load(path, options=options)
         return Parts({"image": loaded.volume}, None, loaded.source, loaded.identity)
 
     return read

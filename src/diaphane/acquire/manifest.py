@@ -24,6 +24,7 @@ from diaphane.acquire.patients import patient_of
 from diaphane.acquire.reading import load
 from diaphane.core.case import SourceRef
 from diaphane.core.errors import DatasetError
+from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.privacy import Pseudonymiser
 
 FILE = "labels.csv"
@@ -59,13 +60,21 @@ class _Row:
         return (self.cells.get(column) or "").strip()
 
 
-def open_manifest(folder: Path, *, strict: bool = True, subgroups: Sequence[str] = ()) -> Dataset:
+def open_manifest(
+    folder: Path,
+    options: ReadOptions = AS_IS,
+    *,
+    strict: bool = True,
+    subgroups: Sequence[str] = (),
+) -> Dataset:
     """The data set of ``folder/labels.csv``.
 
     Parameters
     ----------
     folder:
         Holds ``labels.csv``, the files it names and, with masks, perhaps ``labels.json``.
+    options:
+        What may be repaired when DICOM is read, and the limits of reading.
     strict:
         ``True``, to learn or to test: any wrong row refuses the whole. ``False``, to predict:
         a row whose files are wrong becomes an entry that cannot be loaded, and labels may be
@@ -91,7 +100,9 @@ def open_manifest(folder: Path, *, strict: bool = True, subgroups: Sequence[str]
     mask_files: list[Path] = []
     for row in rows:
         try:
-            entry, group, mask = _entry(row, columns, folder, masks, names, strict=strict)
+            entry, group, mask = _entry(
+                row, columns, folder, masks, names=names, options=options, strict=strict
+            )
         except DatasetError as error:
             if strict:
                 raise
@@ -196,8 +207,9 @@ def _entry(
     columns: Columns,
     folder: Path,
     masks: MaskReader,
-    names: Pseudonymiser,
     *,
+    names: Pseudonymiser,
+    options: ReadOptions,
     strict: bool,
 ) -> tuple[Entry, str, Path | None]:
     files = {name: _inside(row, folder, column) for name, column in columns.files.items()}
@@ -229,7 +241,7 @@ def _entry(
     first = next(iter(present.values()))
 
     def read() -> Parts:
-        loaded = {key: load(path) for key, path in present.items()}
+        loaded = {key: load(path, options=options) for key, path in present.items()}
         volumes = {key: item.volume for key, item in loaded.items()}
         image = next(iter(loaded.values()))
         paths = [

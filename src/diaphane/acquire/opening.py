@@ -14,6 +14,7 @@ from diaphane.acquire.nnunet import is_nnunet, open_nnunet
 from diaphane.acquire.patients import grouped_by_name
 from diaphane.acquire.reading import has_dicom, require_place, visible
 from diaphane.core.errors import DatasetError, EmptyInput, InputError
+from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.privacy import Pseudonymiser
 
 
@@ -23,6 +24,7 @@ def open_dataset(
     stack: bool | None = None,
     subgroups: Sequence[str] = (),
     group_regex: str | None = None,
+    options: ReadOptions = AS_IS,
 ) -> Dataset:
     """The data set at ``path``, to learn from or to test with; its cases are not yet read.
 
@@ -42,6 +44,8 @@ def open_dataset(
     group_regex:
         A regular expression that finds the group in each case's name: its first capture group, or
         all that it matches.
+    options:
+        What may be repaired when DICOM is read, and the limits of reading.
 
     Raises
     ------
@@ -54,12 +58,14 @@ def open_dataset(
         When ``group_regex`` is no regular expression.
     """
     place = Path(path)
-    opened = _opened(place, stack=stack, subgroups=subgroups)
+    opened = _opened(place, stack, subgroups, options)
     return opened if group_regex is None else grouped_by_name(opened, group_regex, place)
 
 
-def _opened(place: Path, *, stack: bool | None, subgroups: Sequence[str]) -> Dataset:
-    known = _tabled(place, strict=True, subgroups=subgroups)
+def _opened(
+    place: Path, stack: bool | None, subgroups: Sequence[str], options: ReadOptions
+) -> Dataset:
+    known = _tabled(place, options, strict=True, subgroups=subgroups)
     if subgroups and (known is None or known.kind != "manifest"):
         raise DatasetError(
             f"The data set has no column '{subgroups[0]}': only manifests have columns.",
@@ -74,7 +80,7 @@ def _opened(place: Path, *, stack: bool | None, subgroups: Sequence[str]) -> Dat
             remedy="Give a folder with labels.csv, dataset.json, or a folder per class.",
         )
     if has_dicom(place):
-        return open_dicom(place)
+        return open_dicom(place, options=options)
     if not stack or _depth(place) > 1:
         by_class = open_class_folders(place, stack=stack)
         if by_class is not None:
@@ -83,7 +89,11 @@ def _opened(place: Path, *, stack: bool | None, subgroups: Sequence[str]) -> Dat
 
 
 def open_inputs(
-    paths: Sequence[str | Path], *, sequences: bool, stack: bool | None = None
+    paths: Sequence[str | Path],
+    *,
+    sequences: bool,
+    stack: bool | None = None,
+    options: ReadOptions = AS_IS,
 ) -> Dataset:
     """The inputs that a person typed, as cases to predict; what is refused fails to load.
 
@@ -99,6 +109,8 @@ def open_inputs(
         Whether the bundle reads sequences of slices.
     stack:
         Overrides whether a folder of pictures is one stack (``--as stack|images``).
+    options:
+        What may be repaired when DICOM is read, and the limits of reading.
 
     Raises
     ------
@@ -110,7 +122,7 @@ def open_inputs(
     found: list[Dataset] = []
     for path in paths:
         try:
-            found.append(_input(path, stack=stacked))
+            found.append(_input(path, options, stack=stacked))
         except InputError as error:
             if len(paths) == 1:
                 raise
@@ -121,27 +133,29 @@ def open_inputs(
     return found[0] if len(found) == 1 else _joined(found)
 
 
-def _input(path: str | Path, *, stack: bool) -> Dataset:
+def _input(path: str | Path, options: ReadOptions, *, stack: bool) -> Dataset:
     place, typed = Path(path), str(path)
-    known = _tabled(place, strict=False)
+    known = _tabled(place, options, strict=False)
     if known is not None:
         return known
     if place.is_file():
-        return Dataset("images", (file_entry(place, typed),))
+        return Dataset("images", (file_entry(place, typed, options),))
     if has_dicom(place):
-        return open_dicom(place, shown=typed)
+        return open_dicom(place, shown=typed, options=options)
     return open_images(place, stack=stack, shown=typed)
 
 
-def _tabled(place: Path, *, strict: bool, subgroups: Sequence[str] = ()) -> Dataset | None:
+def _tabled(
+    place: Path, options: ReadOptions, *, strict: bool, subgroups: Sequence[str] = ()
+) -> Dataset | None:
     """Kinds that a table or an archive makes certain."""
     require_place(place)
     if place.is_file():
         if place.name == manifest.FILE:
-            return manifest.open_manifest(place.parent, strict=strict, subgroups=subgroups)
+            return manifest.open_manifest(place.parent, options, strict=strict, subgroups=subgroups)
         return open_medmnist(place, strict=strict) if place.suffix.lower() == ".npz" else None
     if (place / manifest.FILE).is_file():
-        return manifest.open_manifest(place, strict=strict, subgroups=subgroups)
+        return manifest.open_manifest(place, options, strict=strict, subgroups=subgroups)
     if is_nnunet(place):
         return open_nnunet(place, strict=strict)
     archives = [p for p in visible(place) if p.suffix.lower() == ".npz"]

@@ -10,6 +10,7 @@ from diaphane.acquire.elements import looks_like_dicom
 from diaphane.acquire.series import SeriesHeader, ambiguous, find_series, nothing_found
 from diaphane.core.case import Identity, SourceRef
 from diaphane.core.errors import AmbiguousInput, EmptyInput, UnreadableFile
+from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.core.volume import Volume
 
 VOLUME_SUFFIXES = nifti.SUFFIXES + itk.SUFFIXES
@@ -29,6 +30,7 @@ def read(
     *,
     series: str | int | None = None,
     threads: int | None = None,
+    options: ReadOptions = AS_IS,
 ) -> Volume:
     """The volume in a file or folder.
 
@@ -43,6 +45,8 @@ def read(
         Number, key or UID of the DICOM series to take where there are several.
     threads:
         Reading threads; ``None`` for one per core, at most 8.
+    options:
+        What may be repaired (gantry tilt, uneven spacing), and the limits of reading.
 
     Raises
     ------
@@ -60,17 +64,23 @@ def read(
     (1.0, 0.7, 0.7)
     """
     wanted = None if series is None else str(series)
-    return load(Path(path), series=wanted, threads=threads).volume
+    return load(Path(path), series=wanted, threads=threads, options=options).volume
 
 
-def load(path: Path, *, series: str | None = None, threads: int | None = None) -> Loaded:
+def load(
+    path: Path,
+    *,
+    series: str | None = None,
+    threads: int | None = None,
+    options: ReadOptions = AS_IS,
+) -> Loaded:
     """As :func:`read`, with source and identity."""
     if path.is_dir():
-        return _load_folder(path, series, threads)
+        return _load_folder(path, series, threads, options)
     require_place(path)
     kind = format_of(path)
     if kind == "dicom":
-        return _load_dicom(path, series, threads)
+        return _load_dicom(path, series, threads, options)
     if kind == "nifti":
         return Loaded(nifti.read_nifti(path), SourceRef([path]))
     if kind == "itk":
@@ -139,12 +149,14 @@ def has_dicom(folder: Path) -> bool:
     )
 
 
-def _load_folder(path: Path, series: str | None, threads: int | None) -> Loaded:
+def _load_folder(
+    path: Path, series: str | None, threads: int | None, options: ReadOptions
+) -> Loaded:
     names = visible(path)
     volumes = [p for p in names if p.is_file() and p.name.lower().endswith(VOLUME_SUFFIXES)]
     pictures = [p for p in names if p.is_file() and raster.is_raster(p)]
     if has_dicom(path):
-        return _load_dicom(path, series, threads)
+        return _load_dicom(path, series, threads, options)
     if pictures and not volumes:
         return Loaded(raster.read_stack(path, pictures), SourceRef(pictures))
     if len(volumes) == 1 and not pictures:
@@ -163,8 +175,10 @@ def _load_folder(path: Path, series: str | None, threads: int | None) -> Loaded:
     )
 
 
-def _load_dicom(path: Path, series: str | None, threads: int | None) -> Loaded:
-    found = find_series(path)
+def _load_dicom(
+    path: Path, series: str | None, threads: int | None, options: ReadOptions
+) -> Loaded:
+    found = find_series(path, options)
     if series is not None:
         return load_series(found.choose(series), threads)
     if not found.series:

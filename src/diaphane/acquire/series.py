@@ -24,6 +24,7 @@ from diaphane.core.errors import (
     UnreadableFile,
 )
 from diaphane.core.geometry import Geometry, Spacing
+from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.core.volume import Volume
 from diaphane.privacy import Pseudonymiser
 
@@ -50,6 +51,8 @@ class SeriesHeader:
         SeriesDescription less every word that is part of the patient's name or numbers.
     planes:
         Sections in order along the normal.
+    options:
+        What may be repaired, and the limits of reading.
     """
 
     key: str
@@ -58,6 +61,7 @@ class SeriesHeader:
     facts: Mapping[str, Any]
     description: str
     planes: tuple[Plane, ...] = field(repr=False)
+    options: ReadOptions = field(default=AS_IS, repr=False)
 
     @property
     def modality(self) -> str:
@@ -181,7 +185,7 @@ def find_dicom(paths: Paths) -> list[Path]:
     return [path for path in _walk(paths) if looks_like_dicom(path)]
 
 
-def find_series(paths: Paths) -> SeriesList:
+def find_series(paths: Paths, options: ReadOptions = AS_IS) -> SeriesList:
     """Series below folders or among files, by headers only.
 
     Files are grouped by SeriesInstanceUID. Sections are stacked along their normal; images
@@ -239,14 +243,16 @@ def find_series(paths: Paths) -> SeriesList:
     for members in headers.values():
         for group_planes in split_volumes(members, rejected):
             try:
-                series.append(_series(group_planes))
+                series.append(_series(group_planes, options))
             except InputError as error:
                 rejected.append((folder_of([plane.header for plane in group_planes]), error))
     series.sort(key=lambda s: (s.number is None, s.number or 0))
     return SeriesList(tuple(series), tuple(rejected), tuple(others))
 
 
-def read_series(paths: Paths, threads: int | None = None) -> list[Identified[Series]]:
+def read_series(
+    paths: Paths, threads: int | None = None, options: ReadOptions = AS_IS
+) -> list[Identified[Series]]:
     """All readable series of :func:`find_series`, with pixels.
 
     Series that are refused beside readable ones are left out, with a logged warning;
@@ -257,7 +263,7 @@ def read_series(paths: Paths, threads: int | None = None) -> list[Identified[Ser
     InputError
         The reason of the first refusal, when nothing can be read.
     """
-    found = find_series(paths)
+    found = find_series(paths, options)
     if not found.series:
         raise nothing_found(found, paths)
     for _, error in found.rejected:
@@ -298,7 +304,7 @@ def _walk(paths: Paths) -> Iterator[Path]:
             raise EmptyInput("There is no such file or folder.", path=path)
 
 
-def _series(planes: list[Plane]) -> SeriesHeader:
+def _series(planes: list[Plane], options: ReadOptions) -> SeriesHeader:
     header = planes[0].header
     if header.is_section or all(_placed(p) for p in planes):
         ordered, geometry = stack(planes)
@@ -316,6 +322,7 @@ def _series(planes: list[Plane]) -> SeriesHeader:
         series_facts(ordered, geometry),
         scrubbed_description(first),
         tuple(ordered),
+        options,
     )
 
 

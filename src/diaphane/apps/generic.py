@@ -154,7 +154,12 @@ def one_case(request: Request, stages: Stages, *, sequences: bool) -> tuple[Case
     with stages("choose", 0.0):
         inputs = None
         if not single_dicom:
-            inputs = open_inputs([request.path], sequences=sequences, stack=request.stack)
+            inputs = open_inputs(
+                [request.path],
+                sequences=sequences,
+                stack=request.stack,
+                options=request.options,
+            )
     if inputs is None or inputs.kind == "dicom":
         study = read_study(request, None, stages)
         case = Case(study.series[0].key, {"image": study.volume}, group=study.pseudonym)

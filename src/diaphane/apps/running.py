@@ -12,6 +12,7 @@ from diaphane.core.case import Identified
 from diaphane.core.errors import UsageError
 from diaphane.core.files import replacing
 from diaphane.core.finding import Analysis
+from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.core.protocols import App, Progress, Request, silent
 
 Point = tuple[float, float, float]
@@ -66,6 +67,7 @@ def analyze(
     identity: str = "hide",
     stack: bool | None = None,
     threads: int | None = None,
+    options: ReadOptions = AS_IS,
     progress: Progress = silent,
 ) -> Analysis:
     """What an app or a bundle finds in one study.
@@ -93,6 +95,9 @@ def analyze(
         Whether a folder of pictures is one stack; ``None``: as the bundle says.
     threads:
         Compute threads; ``None`` for all cores.
+    options:
+        What may be repaired when the study is read (gantry tilt, uneven spacing), and the
+        limits of reading.
     progress:
         Told the stage and the share done.
 
@@ -125,7 +130,7 @@ def analyze(
         require_free(Path(out), place)
     app = find_app(with_, threads=threads)
     wanted = None if series is None else str(series)
-    request = Request(place, points, wanted, stack, threads, progress)
+    request = Request(place, points, wanted, stack, threads, progress, options)
     examined = app.examine(request)
     if out is not None:
         from diaphane.report import write_analysis

@@ -141,7 +141,7 @@ def _dicom(request: Request) -> tuple[tuple[SeriesHeader, ...], tuple[InputError
     if not request.path.exists():
         raise EmptyInput("There is no such file or folder.", path=request.path)
     try:
-        found = find_series(request.path)
+        found = find_series(request.path, request.options)
     except EmptyInput:
         return (), ()
     refused = tuple(error for _, error in found.rejected)
@@ -201,7 +201,7 @@ def _plain(request: Request, stages: Stages) -> Study:
     if request.series is not None:
         raise UsageError("--series names a DICOM series, and the input is not DICOM.")
     with stages("read", 0.04):
-        volume = read(request.path, threads=request.threads)
+        volume = read(request.path, threads=request.threads, options=request.options)
     key = Pseudonymiser.load().pseudonym(str(request.path.resolve()), "case")
     return Study(volume=volume, pseudonym=key, series=(only_series(key, volume),))
 

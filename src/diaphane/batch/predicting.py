@@ -12,6 +12,7 @@ from diaphane.batch.running import answers
 from diaphane.batch.tables import Refusal, cells, columns, is_table, write_refusals, write_table
 from diaphane.bundle import AnyBundle, Segmenter, load_bundle
 from diaphane.core.errors import InputError, UsageError
+from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.core.protocols import Progress, silent
 
 
@@ -38,6 +39,7 @@ def predict(
     contributions: bool = False,
     stack: bool | None = None,
     drawing: Drawing = NO_MASKS,
+    options: ReadOptions = AS_IS,
     progress: Progress = silent,
 ) -> PredictionSummary:
     """Run a bundle on any number of inputs and write a CSV.
@@ -58,6 +60,8 @@ def predict(
         when the bundle takes sequences or volumes.
     drawing:
         Where masks of a segmentation bundle go, and how they are made.
+    options:
+        What may be repaired when DICOM is read, and the limits of reading.
 
     Raises
     ------
@@ -98,7 +102,7 @@ def predict(
     refused: list[Refusal] = []
     for given in inputs:
         try:
-            opened = open_inputs([given], sequences=sequences, stack=stack)
+            opened = open_inputs([given], sequences=sequences, stack=stack, options=options)
         except InputError as error:
             refused.append(Refusal.of(str(given), error))
         else:

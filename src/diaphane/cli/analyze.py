@@ -10,10 +10,14 @@ import typer
 
 from diaphane.cli.console import (
     JsonFlag,
+    Mend,
     QuietFlag,
     ReadAs,
+    Spacing,
     Threads,
+    Tilt,
     progress_bar,
+    read_options,
     say,
     say_json,
     stack_of,
@@ -61,6 +65,8 @@ def analyze(
         Shown, typer.Option("--identity", help="Show or hide the patient in the report.")
     ] = Shown.hide,
     layout: ReadAs = None,
+    tilt: Tilt = Mend.refuse,
+    spacing: Spacing = Mend.refuse,
     threads: Threads = None,
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
@@ -84,6 +90,7 @@ def analyze(
             identity=identity.value,
             stack=stack_of(layout),
             threads=threads,
+            options=read_options(tilt, spacing),
             progress=progress,
         )
     if as_json:

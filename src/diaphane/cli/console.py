@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 import typer
 
 from diaphane.core.errors import DiaphaneError
+from diaphane.core.options import ReadOptions
 from diaphane.core.protocols import Progress, silent
 
 if TYPE_CHECKING:
@@ -73,6 +74,26 @@ ReadAs = Annotated[
 def stack_of(layout: Layout | None) -> bool | None:
     """Whether a folder of images is one stack; ``None`` when nobody said."""
     return None if layout is None else layout is Layout.stack
+
+
+class Mend(StrEnum):
+    """What becomes of slices that form no upright, even grid."""
+
+    refuse = "refuse"
+    resample = "resample"
+
+
+Tilt = Annotated[
+    Mend, typer.Option("--tilt", help="Slices sheared by a tilted gantry: refuse or resample.")
+]
+Spacing = Annotated[
+    Mend, typer.Option("--spacing", help="Slices at uneven distances: refuse or resample.")
+]
+
+
+def read_options(tilt: Mend, spacing: Mend) -> ReadOptions:
+    """What the options of a verb allow when reading."""
+    return ReadOptions(tilt.value, spacing.value)
 
 
 DONE, SOME_REFUSED, WRONG_USAGE, NOTHING_DONE, INTERRUPTED = 0, 1, 2, 3, 130

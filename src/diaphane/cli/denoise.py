@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from diaphane.cli.console import JsonFlag, QuietFlag, Threads, say, say_json, verb
+from diaphane.cli.console import (
+    JsonFlag,
+    Mend,
+    QuietFlag,
+    Spacing,
+    Threads,
+    Tilt,
+    read_options,
+    say,
+    say_json,
+    verb,
+)
 
 if TYPE_CHECKING:
     from diaphane.core.volume import Volume
@@ -54,6 +65,8 @@ def denoise(
     reference: Annotated[
         Path | None, typer.Option(help="Noise-free image; adds PSNR and SSIM to the figures.")
     ] = None,
+    tilt: Tilt = Mend.refuse,
+    spacing: Spacing = Mend.refuse,
     threads: Threads = None,
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -72,7 +85,7 @@ def denoise(
     volume_format(out)
     if picture is not None and picture.suffix.lower() != ".png":
         raise UsageError("A picture is written as .png.", path=picture)
-    noisy = read(source, series=series)
+    noisy = read(source, series=series, options=read_options(tilt, spacing))
     truth = None if reference is None else read(reference)
     began = time.perf_counter()
     clean = _denoise(noisy, method, strength, threads)

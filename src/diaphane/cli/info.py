@@ -12,8 +12,12 @@ from diaphane.cli.console import (
     DONE,
     SOME_REFUSED,
     JsonFlag,
+    Mend,
     QuietFlag,
+    Spacing,
+    Tilt,
     progress_bar,
+    read_options,
     say,
     say_json,
     verb,
@@ -38,6 +42,8 @@ _SHOWN = 12
 def info(
     path: Annotated[Path, typer.Argument(help="A file, a folder, a study or a data set.")],
     *,
+    tilt: Tilt = Mend.refuse,
+    spacing: Spacing = Mend.refuse,
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
@@ -45,7 +51,7 @@ def info(
     from diaphane.acquire import describe
 
     with progress_bar(quiet=quiet, as_json=as_json) as progress:
-        found = describe(path, progress)
+        found = describe(path, progress, read_options(tilt, spacing))
     if as_json:
         say_json({"path": str(path), **found})
     else:

@@ -14,12 +14,16 @@ from diaphane.cli.console import (
     BundleName,
     JsonFlag,
     Memory,
+    Mend,
     Mirror,
     Overlap,
     QuietFlag,
     ReadAs,
+    Spacing,
     Threads,
+    Tilt,
     progress_bar,
+    read_options,
     say,
     say_json,
     stack_of,
@@ -66,6 +70,8 @@ def predict(
         bool, typer.Option("--resume", help="Keep what an interrupted run of this finished.")
     ] = False,
     layout: ReadAs = None,
+    tilt: Tilt = Mend.refuse,
+    spacing: Spacing = Mend.refuse,
     threads: Threads = None,
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
@@ -92,6 +98,7 @@ def predict(
             contributions=contributions,
             stack=stack_of(layout),
             drawing=drawing,
+            options=read_options(tilt, spacing),
             progress=progress,
         )
     if as_json:

@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from diaphane.cli.console import JsonFlag, QuietFlag, Threads, say, say_json, verb
+from diaphane.cli.console import (
+    JsonFlag,
+    Mend,
+    QuietFlag,
+    Spacing,
+    Threads,
+    Tilt,
+    read_options,
+    say,
+    say_json,
+    verb,
+)
 
 
 @verb
@@ -29,6 +40,8 @@ def preprocess(
         str | None, typer.Option(help="Which DICOM series, by UID or number.")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Before and after, as .html or .png.")] = None,
+    tilt: Tilt = Mend.refuse,
+    spacing: Spacing = Mend.refuse,
     threads: Threads = None,
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -49,7 +62,7 @@ def preprocess(
     if report is not None and report.suffix.lower() not in (".html", ".htm", ".png"):
         raise UsageError("A report is written as .html or .png.", path=report)
     steps = Recipe.from_file(recipe)
-    native = read(source, series=series)
+    native = read(source, series=series, options=read_options(tilt, spacing))
     labels = None if mask is None else read(mask)
     began = time.perf_counter()
     done = steps.apply(native, labels, threads=threads)

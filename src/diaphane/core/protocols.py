@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diaphane.core.finding import Analysis
+from diaphane.core.options import AS_IS, ReadOptions
 
 Progress = Callable[[str, float], None]
 """Called with a stage's code and the share done, 0 to 1."""
@@ -46,6 +47,8 @@ class Request:
         ``None``: as the bundle says.
     threads:
         Compute threads; ``None`` for all cores.
+    options:
+        What may be repaired when reading, and within which limits.
     """
 
     path: Path
@@ -54,6 +57,7 @@ class Request:
     stack: bool | None = None
     threads: int | None = None
     progress: Progress = silent
+    options: ReadOptions = AS_IS
 
 
 @runtime_checkable

@@ -1,0 +1,61 @@
+"""How an image is read where there is a choice: repaired or refused, and within which limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Repair = Literal["refuse", "resample"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of reading; what goes beyond is refused by name (``OverLimit``), never tried.
+
+    Attributes
+    ----------
+    depth:
+        Sequences inside sequences.
+    element_bytes:
+        Declared length of one element that is not pixel data.
+    pixels:
+        Voxels of one volume.
+    archive_bytes, archive_ratio, archive_files:
+        Unpacked size of an archive, in all and against its packed size, and its number of files.
+    memory_bytes, seconds:
+        Of the worker process that decodes compressed pixels.
+    """
+
+    depth: int = 32
+    element_bytes: int = 256 * 2**20
+    pixels: int = 2**31
+    archive_bytes: int = 64 * 2**30
+    archive_ratio: float = 200.0
+    archive_files: int = 1_000_000
+    memory_bytes: int = 4 * 2**30
+    seconds: float = 120.0
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a person allows when reading.
+
+    Attributes
+    ----------
+    tilt:
+        Slices sheared against their normal (gantry tilt): refused, or resampled to an upright
+        grid (linear; outside is the smallest value).
+    spacing:
+        Slices at uneven distances: refused, or resampled to the median distance (linear).
+        A gap is never filled.
+    limits:
+        Bounds of reading.
+    """
+
+    tilt: Repair = "refuse"
+    spacing: Repair = "refuse"
+    limits: Limits = field(default_factory=Limits)
+
+
+AS_IS = ReadOptions()
+"""Nothing is repaired."""
