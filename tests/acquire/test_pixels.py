@@ -225,10 +225,11 @@ def test_truncated_compressed_data(dicom, tmp_path):
 
 def test_compressed_image_of_another_size(dicom, tmp_path):
     data = encoded(dicom.image(), uid.JPEGLSLossless)
-    data.Rows = data.Columns = 60000
-    path = dicom.save(data, tmp_path / "a.dcm")
-    with pytest.raises(errors.UnreadableFile):
-        read(path)
+    for size, error in ((60, errors.UnreadableFile), (60000, errors.OverLimit)):
+        data.Rows = data.Columns = size
+        path = dicom.save(data, tmp_path / "a.dcm")
+        with pytest.raises(error):
+            read(path)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -19,22 +19,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diaphane.acquire.codestreams import declared_size
 from diaphane.acquire.elements import NATIVE_LITTLE, PIXEL_DATA
+from diaphane.acquire.frames import decode
 from diaphane.acquire.headers import Header, check_pixels
-from diaphane.acquire.jpeg12 import decode_jpeg12, is_jpeg12
 from diaphane.acquire.planes import Plane
-from diaphane.acquire.quiet import quiet
 from diaphane.core.errors import InvalidVoxels, UnreadableFile
 
 Array = NDArray[Any]
 
 _PHYSICAL = frozenset({"CT", "PT", "NM"})
-# GDCM ends the process on some damaged frames of these; others decode them as well.
-_FIRST_CHOICE = frozenset(
-    {"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.5"}
-)
-_TRUSTED = ("pyjpegls", "pylibjpeg", "pydicom")
 _INT16 = np.iinfo(np.int16)
 
 
@@ -67,7 +60,7 @@ def read_voxels(planes: Sequence[Plane], threads: int | None = None) -> Array:
     if first.elements.pixel_length < 0:
         # Compressed data may declare any size: one file must decode to it before the rest
         # is allocated.
-        decode(first, [planes[0].frame])
+        list(decode(first, [planes[0].frame]))
     colour = first.samples > 1 or first.photometric == "PALETTE COLOR"
     kinds = {_kind(plane) for plane in planes}
     dtype = _join(kinds)
@@ -237,7 +230,7 @@ def _read_colour(
     files: Sequence[FileOfPlanes], shape: tuple[int, int, int], threads: int | None
 ) -> Array:
     (_, first), members = files[0]
-    sample = decode(first, [members[0][1].frame])[0]
+    (sample,) = decode(first, [members[0][1].frame])
     out = np.empty((sample.shape[-1], *shape), sample.dtype)
 
     def work(item: FileOfPlanes) -> None:
@@ -248,92 +241,3 @@ def _read_colour(
 
     _run(work, files, threads)
     return out
-
-
-def decode(header: Header, frames: Sequence[int]) -> list[Array]:
-    """Stored values of frames, ``(y, x)`` or RGB ``(y, x, 3)``, through pydicom.
-
-    Raises
-    ------
-    UnreadableFile
-        When the data are damaged or cut short, or no decoder knows the transfer syntax,
-        which is named.
-    """
-    import pydicom
-    from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder
-    from pydicom.uid import UID
-
-    path = header.path
-    jpeg12 = is_jpeg12(header)
-    with quiet():
-        syntax = UID(header.elements.syntax)
-        try:
-            decoder = None if jpeg12 else get_decoder(syntax)
-        except NotImplementedError:
-            decoder = None
-    if not jpeg12 and (decoder is None or not decoder.is_available):
-        raise UnreadableFile(
-            f"Images of the transfer syntax {_syntax_name(syntax)} cannot be decoded here.",
-            path=path,
-            remedy="Convert it, for example with 'gdcmconv --raw'.",
-        )
-    try:
-        with quiet():
-            if decoder is None:
-                return decode_jpeg12(header, frames)
-            data = pydicom.dcmread(path, force=True)
-            if "TransferSyntaxUID" not in getattr(data, "file_meta", {}):
-                data.file_meta.TransferSyntaxUID = syntax
-            found = []
-            plugin = next((p for p in _TRUSTED if p in decoder.available_plugins), "")
-            plugin = plugin if syntax in _FIRST_CHOICE else ""
-            for index in frames:
-                if header.elements.pixel_length < 0:
-                    _require_size(data.PixelData, index, header)
-                pixels, _ = decoder.as_array(data, index=index, raw=False, decoding_plugin=plugin)
-                if header.photometric == "PALETTE COLOR":
-                    pixels = apply_color_lut(pixels, data)
-                if header.has_modality_lut:
-                    pixels = apply_modality_lut(pixels, data)
-                found.append(pixels)
-    except UnreadableFile:
-        raise
-    except Exception as error:  # decoders raise whatever damaged data make them meet
-        raise UnreadableFile(
-            f"The pixels ({_syntax_name(syntax)}) cannot be decoded: {_brief(error)}",
-            path=path,
-            remedy="Copy or export the file again.",
-        ) from error
-    for pixels in found:
-        if pixels.shape[:2] != (header.rows, header.columns):
-            raise UnreadableFile(
-                f"The pixels decode to {pixels.shape[:2]} instead of the declared "
-                f"{(header.rows, header.columns)}.",
-                path=path,
-            )
-    return found
-
-
-def _require_size(data: bytes, index: int, header: Header) -> None:
-    """Refuse a compressed frame of another size before a codec sees it."""
-    from pydicom.encaps import get_frame
-
-    frame = get_frame(data, index, number_of_frames=header.frames)
-    size = declared_size(frame)
-    if size is not None and size != (header.rows, header.columns):
-        raise UnreadableFile(
-            f"The header declares {header.rows} x {header.columns} pixels, the compressed image "
-            f"{size[0]} x {size[1]}.",
-            path=header.path,
-            remedy="Export the image again.",
-        )
-
-
-def _syntax_name(syntax: Any) -> str:
-    name = str(getattr(syntax, "name", syntax))
-    return name if name == str(syntax) else f"{name} ({syntax})"
-
-
-def _brief(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 160 else text[:157] + "..."

@@ -1,0 +1,50 @@
+"""What is refused before it is tried: declared sizes against the limits and against the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from diaphane.acquire.options import Limits
+from diaphane.core.errors import OverLimit
+
+LIMITS = Limits()
+SMALL = 256 * 2**20
+"""Bytes that anything may grow to, however small the file."""
+
+
+def require_proportion(path: Path, grown: int, stored: int, limits: Limits = LIMITS) -> None:
+    """Refuse data that would grow out of proportion: genuine images do not.
+
+    Parameters
+    ----------
+    path:
+        For the message.
+    grown, stored:
+        Bytes in memory and in the file.
+
+    Raises
+    ------
+    OverLimit
+        Beyond 256 MiB and ``limits.archive_ratio`` times what is stored.
+    """
+    if grown > SMALL and grown > limits.archive_ratio * max(stored, 1):
+        raise OverLimit(
+            f"{stored} stored bytes would grow to {grown}, more than "
+            f"{limits.archive_ratio:g} times as much.",
+            path=path,
+            remedy="If it is genuine, save it uncompressed.",
+        )
+
+
+def require_voxels(path: Path, voxels: int, limits: Limits = LIMITS) -> None:
+    """Refuse an image of more voxels than are read.
+
+    Raises
+    ------
+    OverLimit
+        Beyond ``limits.pixels``.
+    """
+    if voxels > limits.pixels:
+        raise OverLimit(
+            f"The image declares {voxels} voxels; at most {limits.pixels} are read.", path=path
+        )

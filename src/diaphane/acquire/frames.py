@@ -1,0 +1,165 @@
+"""Stored values of the frames of a DICOM file, whatever its transfer syntax, through pydicom.
+
+Compressed frames are decoded in a worker process, which a damaged one may break. Some codecs end
+their process when header and frame disagree; both are compared first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from diaphane.acquire.bounds import LIMITS, require_proportion, require_voxels
+from diaphane.acquire.codestreams import declared_size
+from diaphane.acquire.elements import DEFLATED
+from diaphane.acquire.headers import Header, read_header
+from diaphane.acquire.isolation import Budget, isolated
+from diaphane.acquire.jpeg12 import decode_jpeg12, is_jpeg12
+from diaphane.acquire.options import Limits
+from diaphane.acquire.quiet import quiet
+from diaphane.core.errors import DiaphaneError, UnreadableFile
+
+Array = NDArray[Any]
+
+PRELOADED = ("pydicom.pixels", "gdcm", "openjpeg", "jpeg_ls", "rle")
+
+_AT_ONCE = 32 * 2**20
+_SIMPLEITK = 512 * 2**20  # address space that loading it takes
+# GDCM ends the process on some damaged frames of these; others decode them as well.
+_FIRST_CHOICE = frozenset(
+    {"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.5"}
+)
+_TRUSTED = ("pyjpegls", "pylibjpeg", "pydicom")
+
+
+def decode(header: Header, frames: Sequence[int], limits: Limits = LIMITS) -> Iterator[Array]:
+    """Stored values of frames, ``(y, x)`` or RGB ``(y, x, 3)``, one after the other.
+
+    Raises
+    ------
+    UnreadableFile
+        When the data are damaged or cut short, break the decoder, or no decoder knows the
+        transfer syntax, which is named.
+    OverLimit
+        When they take more memory or time than an image of their size needs.
+    """
+    elements = header.elements
+    if elements.pixel_length >= 0 and elements.syntax not in DEFLATED:
+        yield from decode_here(header, frames)
+        return
+    require_voxels(header.path, header.rows * header.columns * header.frames, limits)
+    require_proportion(header.path, header.bytes_expected, elements.file_size, limits)
+    one = header.bytes_expected // max(header.frames, 1) + 1
+    step = max(1, _AT_ONCE // one)
+    loaded = _SIMPLEITK if is_jpeg12(header) else 0
+    for start in range(0, len(frames), step):
+        part = list(frames[start : start + step])
+        budget = Budget.of(one * len(part), elements.file_size, limits, loaded)
+        for _, pixels in isolated(frames_of, header.path, budget, frames=part):
+            yield pixels
+
+
+def frames_of(path: Path, frames: list[int]) -> Iterator[tuple[dict[str, Any], Array]]:
+    """:func:`decode_here` as a task of a worker process."""
+    for pixels in decode_here(read_header(path), frames):
+        yield {}, pixels
+
+
+def decode_here(header: Header, frames: Sequence[int]) -> Iterator[Array]:
+    """As :func:`decode`, in this process.
+
+    Raises
+    ------
+    UnreadableFile
+        As :func:`decode`.
+    """
+    from pydicom.pixels import get_decoder
+    from pydicom.uid import UID
+
+    path = header.path
+    with quiet():
+        syntax = UID(header.elements.syntax)
+        try:
+            decoder = None if is_jpeg12(header) else get_decoder(syntax)
+        except NotImplementedError:
+            decoder = None
+    if not is_jpeg12(header) and (decoder is None or not decoder.is_available):
+        raise UnreadableFile(
+            f"Images of the transfer syntax {_syntax_name(syntax)} cannot be decoded here.",
+            path=path,
+            remedy="Convert it, for example with 'gdcmconv --raw'.",
+        )
+    try:
+        with quiet():
+            if decoder is None:
+                found = iter(decode_jpeg12(header, frames))
+            else:
+                found = _frames(header, frames, decoder, syntax)
+            for pixels in found:
+                _require_shape(pixels, header)
+                yield pixels
+    except (DiaphaneError, MemoryError):
+        raise
+    except Exception as error:  # decoders raise whatever damaged data make them meet
+        raise UnreadableFile(
+            f"The pixels ({_syntax_name(syntax)}) cannot be decoded: {_brief(error)}",
+            path=path,
+            remedy="Copy or export the file again.",
+        ) from error
+
+
+def _frames(header: Header, frames: Sequence[int], decoder: Any, syntax: Any) -> Iterator[Array]:
+    import pydicom
+    from pydicom.pixels import apply_color_lut, apply_modality_lut
+
+    data = pydicom.dcmread(header.path, force=True)
+    if "TransferSyntaxUID" not in getattr(data, "file_meta", {}):
+        data.file_meta.TransferSyntaxUID = syntax
+    plugin = next((p for p in _TRUSTED if p in decoder.available_plugins), "")
+    plugin = plugin if syntax in _FIRST_CHOICE else ""
+    for index in frames:
+        if header.elements.pixel_length < 0:
+            _require_size(data.PixelData, index, header)
+        pixels, _ = decoder.as_array(data, index=index, raw=False, decoding_plugin=plugin)
+        if header.photometric == "PALETTE COLOR":
+            pixels = apply_color_lut(pixels, data)
+        if header.has_modality_lut:
+            pixels = apply_modality_lut(pixels, data)
+        yield pixels
+
+
+def _require_shape(pixels: Array, header: Header) -> None:
+    if pixels.shape[:2] != (header.rows, header.columns):
+        raise UnreadableFile(
+            f"The pixels decode to {pixels.shape[:2]} instead of the declared "
+            f"{(header.rows, header.columns)}.",
+            path=header.path,
+        )
+
+
+def _require_size(data: bytes, index: int, header: Header) -> None:
+    """Refuse a compressed frame of another size before a codec sees it."""
+    from pydicom.encaps import get_frame
+
+    frame = get_frame(data, index, number_of_frames=header.frames)
+    size = declared_size(frame)
+    if size is not None and size != (header.rows, header.columns):
+        raise UnreadableFile(
+            f"The header declares {header.rows} x {header.columns} pixels, the compressed image "
+            f"{size[0]} x {size[1]}.",
+            path=header.path,
+            remedy="Export the image again.",
+        )
+
+
+def _syntax_name(syntax: Any) -> str:
+    name = str(getattr(syntax, "name", syntax))
+    return name if name == str(syntax) else f"{name} ({syntax})"
+
+
+def _brief(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 160 else text[:157] + "..."

@@ -1,0 +1,125 @@
+"""The process that decodes what could break the program that decodes it.
+
+Started by :mod:`diaphane.acquire.isolation`, which it obeys over its standard input and output:
+a request is a line of JSON that names a function of diaphane; the answer a line of JSON for each
+array, followed by its bytes, and a last line. It can open files but write none, has bounds of
+memory and time for each request, and ends when its program does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import importlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Answer = Iterator[tuple[dict[str, Any], Array]]
+Task = Callable[..., Answer]
+"""Takes a path and arguments that JSON can say, and gives arrays with facts that JSON can say."""
+
+IDLE_SECONDS = 120.0
+"""A worker that nobody asks for so long ends."""
+
+
+def main() -> None:
+    """Answer requests until the input ends."""
+    requests, answers = _private_pipes()
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program
+    _limit("RLIMIT_CORE", 0)
+    _limit("RLIMIT_FSIZE", 0)
+    _send(answers, {"ready": os.getpid()})
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        while True:
+            faulthandler.dump_traceback_later(IDLE_SECONDS, exit=True, file=nowhere)
+            line = requests.readline()
+            if not line:
+                os._exit(0)
+            request = json.loads(line)
+            task = _task(request["module"], request["function"])
+            # Its thread needs nothing of Python: it ends this process also inside a codec.
+            faulthandler.dump_traceback_later(request["seconds"], exit=True, file=nowhere)
+            _bound(request["cpu_seconds"], request["memory_bytes"])
+            _answer(answers, task, request)
+
+
+def _task(module: str, function: str) -> Task:
+    """A function of ours, with what it needs loaded, so that this counts before the bounds."""
+    home = importlib.import_module(module)
+    for name in getattr(home, "PRELOADED", ()):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    task: Task = getattr(home, function)
+    return task
+
+
+def _answer(answers: BinaryIO, task: Task, request: Mapping[str, Any]) -> None:
+    from diaphane.core.errors import DiaphaneError
+
+    try:
+        for facts, array in task(Path(request["path"]), **request["arguments"]):
+            whole = np.ascontiguousarray(array)
+            _send(answers, {"dtype": whole.dtype.str, "shape": whole.shape, "facts": facts})
+            answers.write(whole.data.cast("B") if whole.size else b"")
+    except DiaphaneError as error:
+        told = {"error": error.code, "problem": error.problem, "remedy": error.remedy}
+        _send(answers, told)
+    except (MemoryError, RecursionError) as error:
+        _send(answers, {"limit": type(error).__name__})
+    except Exception as error:  # noqa: BLE001 - told to the program, which refuses the file
+        _send(answers, {"unexpected": type(error).__name__})
+    else:
+        _send(answers, {"done": True})
+
+
+def _send(answers: BinaryIO, message: Mapping[str, Any]) -> None:
+    answers.write(json.dumps(message).encode() + b"\n")
+    answers.flush()
+
+
+def _private_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Input and output for the program alone: what codecs print goes nowhere."""
+    requests, answers = os.dup(0), os.dup(1)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nowhere, stream)
+    return os.fdopen(requests, "rb"), os.fdopen(answers, "wb")
+
+
+def _bound(cpu_seconds: float, memory_bytes: int) -> None:
+    """Bound processor time and address space from here on, where the system can."""
+    if sys.platform != "linux":  # macOS accepts the bound of memory but does not keep it
+        return
+    import resource
+
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _limit("RLIMIT_CPU", int(used.ru_utime + used.ru_stime + cpu_seconds) + 1)
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    _limit("RLIMIT_AS", pages * resource.getpagesize() + memory_bytes)
+
+
+def _limit(name: str, soft: int) -> None:
+    """Set a soft limit, where the system has it, within the hard one."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    kind = getattr(resource, name)
+    hard = resource.getrlimit(kind)[1]
+    within = soft if hard == resource.RLIM_INFINITY else min(soft, hard)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(kind, (within, hard))
+
+
+if __name__ == "__main__":
+    main()
