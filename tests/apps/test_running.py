@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from commands import diaphane
 from diaphane import analyze
 from diaphane.apps import find_app
 from diaphane.core.errors import BundleNotFound, EmptyInput, UsageError
+from diaphane.privacy import AuditChain
 
 
 @pytest.fixture
@@ -107,3 +109,23 @@ def test_no_identity_and_no_path_in_findings(stack, bundle, tmp_path):
     text = (tmp_path / "out" / "findings.json").read_text()
     assert str(tmp_path) not in text
     assert "stack" not in json.loads(text).get("pseudonym", "")
+
+
+def test_an_analysis_is_entered_in_the_audit_chain(stack, bundle, tmp_path, monkeypatch):
+    monkeypatch.setenv("DIAPHANE_HOME", str(tmp_path / "home"))
+    found = analyze(stack, bundle, tmp_path / "out")
+    ((entry, fault),) = AuditChain().entries()
+    assert not fault
+    assert (entry.event.action, entry.event.study) == ("analyze", found.pseudonym)
+    assert entry.event.detail["bundle_1"] == found.bundles[0].sha256
+    # A chain that does not hold stops nobody, and is said.
+    chain = tmp_path / "home" / "audit.jsonl"
+    chain.write_bytes(chain.read_bytes() + b"{}\n")
+    again = analyze(stack, bundle, tmp_path / "out")
+    assert ("not_audited", {}) in again.notes
+    said = json.loads((tmp_path / "out" / "findings.json").read_text())
+    assert "not_audited" in [note["code"] for note in said["notes"]]
+    assert "not recorded there" in (tmp_path / "out" / "report.txt").read_text()
+    done = diaphane("analyze", stack, "--with", bundle, "--out", tmp_path / "out", "--quiet")
+    assert done.returncode == 0
+    assert "audit chain could not be written" in done.stderr

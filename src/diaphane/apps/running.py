@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from diaphane.core.case import Identified
-from diaphane.core.errors import UsageError
+from diaphane.core.errors import OutputError, PrivacyError, UsageError
 from diaphane.core.files import replacing
 from diaphane.core.finding import Analysis
 from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.core.protocols import App, Progress, Request, silent
+from diaphane.privacy import AuditChain, Event, Pseudonymiser, study_pseudonym
 
 Point = tuple[float, float, float]
 
@@ -131,7 +133,7 @@ def analyze(
     app = find_app(with_, threads=threads)
     wanted = None if series is None else str(series)
     request = Request(place, points, wanted, stack, threads, progress, options)
-    examined = app.examine(request)
+    examined = recorded(app.examine(request))
     if out is not None:
         from diaphane.report import write_analysis
 
@@ -143,6 +145,24 @@ def analyze(
             write_analysis(examined.value, beside, lang=lang, identity=shown)
     progress("report", 1.0)
     return examined.value
+
+
+def recorded(examined: Identified[Analysis]) -> Identified[Analysis]:
+    """The analysis, entered in the audit chain before anybody gets it.
+
+    A chain that cannot be written to does not keep a reader from a result: the result then
+    carries the note ``not_audited``, which the report, findings.json and the command line show.
+    """
+    found = examined.value
+    try:
+        study = study_pseudonym(examined.identity, Pseudonymiser.load()) or found.pseudonym
+        detail: dict[str, str | int | float] = {"app": found.app, "findings": len(found.findings)}
+        detail |= {f"bundle_{k}": b.sha256 for k, b in enumerate(found.bundles, 1)}
+        AuditChain().append(Event("analyze", study, detail))
+    except (OutputError, PrivacyError):
+        notes = (*found.notes, ("not_audited", {}))
+        return replace(examined, value=replace(found, notes=notes))
+    return examined
 
 
 def require_free(out: Path, source: Path) -> None:

@@ -25,6 +25,7 @@ VERBS = (
     "anomaly",
     "preprocess",
     "denoise",
+    "audit",
     "bundles",
 )
 """In the order of ``diaphane --help``; each is a function of that name in a file of that name."""

@@ -93,6 +93,12 @@ def analyze(
             options=read_options(tilt, spacing),
             progress=progress,
         )
+    if any(code == "not_audited" for code, _ in found.notes):
+        typer.echo(
+            "diaphane: the audit chain could not be written: this analysis is not recorded there."
+            " See: diaphane audit verify",
+            err=True,
+        )
     if as_json:
         say_json(summary(found, out))
     else:

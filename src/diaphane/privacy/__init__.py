@@ -1,7 +1,17 @@
-"""Identity stays at the door: keyed pseudonyms, and cases without identity."""
+"""Identity stays at the door: keyed pseudonyms, cases without identity, and the audit chain."""
 
+from diaphane.privacy.audit import AuditChain, Event, Verdict, study_pseudonym
 from diaphane.privacy.keys import home_folder, load_key
 from diaphane.privacy.plain import plain
 from diaphane.privacy.pseudonyms import Pseudonymiser
 
-__all__ = ["Pseudonymiser", "home_folder", "load_key", "plain"]
+__all__ = [
+    "AuditChain",
+    "Event",
+    "Pseudonymiser",
+    "Verdict",
+    "home_folder",
+    "load_key",
+    "plain",
+    "study_pseudonym",
+]

@@ -153,6 +153,9 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         ),
         "note.pixels": mark("The image does not state its spacing: sizes are in pixels."),
         # Notes and limits of the study.
+        "study.not_audited": mark(
+            "The audit chain could not be written: this analysis is not recorded there."
+        ),
         "study.refused_series": mark("%(count)s further series could not be read."),
         "study.assumed_hu": mark(
             "The file states no unit; its values were taken for Hounsfield units."
