@@ -26,7 +26,7 @@ def read_nifti(path: Path, *, channels: int | None = None) -> Volume:
     """The volume of a NIfTI file, in LPS, its scaling applied.
 
     Where the file states neither sform nor qform, its spacing is kept and its place in the
-    patient is ``None``. Integer types are kept, floating point becomes float32.
+    patient is ``None``; spacing of 1 without a unit is ``None`` as well. Integer types are kept, floating point becomes float32.
 
     Parameters
     ----------
@@ -131,7 +131,10 @@ def _geometry(image: Any, shape: tuple[int, int, int], path: Path) -> Geometry:
     coded = [int(header[name]) for name in ("sform_code", "qform_code") if name in header]
     try:
         if not any(coded):
-            dx, dy, dz = (float(v) * scale for v in (*header.get_zooms(), 1.0, 1.0)[:3])
+            zooms = [float(v) * scale for v in header.get_zooms()[:3]]
+            if unit == "unknown" and set(zooms) == {1.0}:
+                return Geometry(shape)  # what writers put there when they know nothing
+            dx, dy, dz = (*zooms, None, None)[:3]
             return Geometry(shape, (dz, dy, dx))
         affine = np.asarray(image.affine, dtype=np.float64).copy()
         affine[:3] *= scale

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from diaphane.core.saving import volume_format, voxels_like, write_volume
 from diaphane.preprocess.denoise import (
     denoise_gaussian,
     denoise_median,
@@ -30,7 +31,6 @@ from diaphane.preprocess.intensity import (
 from diaphane.preprocess.noise import NoiseFigures, noise_figures, noise_sigma
 from diaphane.preprocess.passage import Interpolation, Passage, axis_passage, carry, passage_to
 from diaphane.preprocess.recipe import STEPS, Prepared, Recipe, Trace, make_step
-from diaphane.preprocess.save import volume_format, voxels_like, write_volume
 from diaphane.preprocess.spacing import resample, resize
 from diaphane.preprocess.step import Applied, Step
 

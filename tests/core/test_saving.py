@@ -6,12 +6,17 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
+from diaphane.acquire import read
 from diaphane.core.errors import OutputError, UsageError
 from diaphane.core.geometry import Geometry
+from diaphane.core.saving import voxels_like, write_volume
 from diaphane.core.volume import Volume
-from diaphane.preprocess import voxels_like, write_volume
 from diaphane.preprocess.guard import refuse_overwriting
 
 TURNED = Geometry(
@@ -36,9 +41,49 @@ def test_round_trip(tmp_path, ending, dtype):
     assert [p.name for p in tmp_path.iterdir()] == [f"a{ending}"]
 
 
-def test_unplaced_images_are_written_with_pixels_of_one(tmp_path):
-    write_volume(tmp_path / "a.mha", Volume(np.zeros((1, 2, 3), np.int64), Geometry((1, 2, 3))))
-    assert sitk.ReadImage(tmp_path / "a.mha").GetSpacing() == (1, 1, 1)
+@settings(max_examples=25, deadline=None)
+@given(
+    ending=st.sampled_from([".nii.gz", ".nii", ".mha", ".nrrd"]),
+    turn=arrays(np.float64, 4, elements=st.floats(-1, 1)).filter(lambda q: np.abs(q).max() > 0.1),
+    spacing=st.tuples(*[st.floats(0.05, 12)] * 3),
+    origin=st.tuples(*[st.floats(-900, 900)] * 3),
+    mirrored=st.booleans(),
+)
+def test_any_place_is_kept(tmp_path_factory, ending, turn, spacing, origin, mirrored):
+    axes = Rotation.from_quat(turn).as_matrix() * ([-1, 1, 1] if mirrored else [1, 1, 1])
+    rows = tuple(tuple(map(float, row)) for row in axes)
+    geometry = Geometry((3, 4, 5), spacing, rows, origin)
+    values = np.arange(60, dtype=np.int16).reshape(3, 4, 5) - 30
+    path = tmp_path_factory.mktemp("place") / f"a{ending}"
+    write_volume(path, Volume(values, geometry))
+    again = read(path)
+    assert again.voxels.dtype == np.int16
+    assert np.array_equal(again.voxels, values)
+    assert again.geometry.close_to(geometry, 1e-3)
+
+
+@pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".mha", ".nrrd"])
+@pytest.mark.parametrize("slices", [1, 3])
+@pytest.mark.parametrize("colours", [False, True])
+@pytest.mark.parametrize("spacing", [(None, None, None), (None, 0.5, 0.7), (2.0, 0.5, 0.7)])
+def test_what_is_not_known_is_not_claimed(tmp_path, ending, slices, colours, spacing):
+    shape = (slices, 4, 5)
+    values = np.random.default_rng(0).integers(0, 256, (3, *shape) if colours else shape)
+    path = tmp_path / f"a{ending}"
+    write_volume(path, Volume(values.astype(np.uint8), Geometry(shape, spacing)))
+    again = read(path)
+    assert np.array_equal(again.voxels, values)
+    assert again.geometry.direction is None
+    whole = spacing if spacing[0] is not None or slices == 1 else (None, None, None)
+    assert again.geometry.spacing == tuple(s if s is None else pytest.approx(s) for s in whole)
+    if "nii" not in ending:  # other programs read it as well, with pixels of 1 where unknown
+        assert sitk.GetArrayFromImage(sitk.ReadImage(path)).size == values.size
+
+
+def test_whole_numbers_of_more_than_32_bits_are_refused(tmp_path):
+    large = Volume(np.full((1, 2, 2), 2**40), Geometry((1, 2, 2)))
+    with pytest.raises(OutputError):
+        write_volume(tmp_path / "a.nrrd", large)
 
 
 @pytest.mark.parametrize(
