@@ -125,7 +125,7 @@ def test_an_analysis_is_entered_in_the_audit_chain(stack, bundle, tmp_path, monk
     assert ("not_audited", {}) in again.notes
     said = json.loads((tmp_path / "out" / "findings.json").read_text())
     assert "not_audited" in [note["code"] for note in said["notes"]]
-    assert "not recorded there" in (tmp_path / "out" / "report.txt").read_text()
+    assert "not recorded there" in (tmp_path / "out" / "report.html").read_text()
     done = diaphane("analyze", stack, "--with", bundle, "--out", tmp_path / "out", "--quiet")
     assert done.returncode == 0
     assert "audit chain could not be written" in done.stderr
