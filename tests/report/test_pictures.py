@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diaphane.core.geometry import Geometry
-from diaphane.report.pictures import heat, outlines, scale_bar, simplified, spread
+from diaphane.core.volume import Volume
+from diaphane.report.pictures import heat, levels, outlines, scale_bar, simplified, spread
 from diaphane.report.sheets import cut, planes, sample
 
 SHAPE, SPACING = (12, 20, 30), (3.0, 1.0, 0.5)
@@ -108,3 +109,23 @@ def test_simplifying_stays_within_its_tolerance() -> None:
 def test_no_contribution_has_no_layer() -> None:
     assert heat(np.zeros((4, 4), np.float32), 1.0) == ""
     assert heat(np.ones((4, 4), np.float32), 1.0).startswith("data:image/png")
+
+
+@pytest.mark.parametrize(
+    ("unit", "wanted", "shown"),
+    [
+        ("1", (100.0, 500.0), {"image": (100.0, 500.0)}),
+        ("1", (50000.0, 60000.0), None),  # shows nothing of the image
+        ("1", (-1e6, 1e6), None),  # one grey
+        ("HU", (100.0, 500.0), {"lung": (-1350.0, 150.0), "soft": (-160.0, 240.0)}),
+    ],
+)
+def test_the_window_of_the_file_is_shown_where_it_fits(unit, wanted, shown) -> None:
+    voxels = np.arange(1000, dtype=np.float32).reshape(10, 10, 10)
+    volume = Volume(voxels, Geometry(voxels.shape), "MR", unit, {"display_range": wanted})
+    found = levels(volume, voxels)
+    if shown is None:
+        low, high = np.percentile(voxels[:, ::2, ::2], [0.5, 99.5])
+        assert found == {"image": (pytest.approx(low), pytest.approx(high))}
+    else:
+        assert found == shown

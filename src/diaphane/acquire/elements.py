@@ -271,8 +271,8 @@ def _raw(data: Any, tag: int) -> bytes:
     if element.VR == "SQ" or element.value is None:
         return b""
     values = element.value if element.VM > 1 else [element.value]
-    if element.VR == "US":
-        return b"".join(_U16.pack(int(v)) for v in values)
+    if element.VR in ("US", "SS"):
+        return b"".join(_U16.pack(int(v) & 0xFFFF) for v in values)
     if isinstance(element.value, bytes):
         return element.value
     return "\\".join(str(v) for v in values).encode("utf-8")

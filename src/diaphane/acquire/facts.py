@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from diaphane.acquire.display import display_facts
 from diaphane.acquire.headers import Header
-from diaphane.acquire.pixels import is_inverted
+from diaphane.acquire.overlays import overlay_facts
+from diaphane.acquire.padding import padding_facts
 from diaphane.acquire.planes import Plane
+from diaphane.acquire.stored import is_inverted, uses_modality_lut
 from diaphane.core.geometry import Geometry
 
 # Words of series descriptions that may be kept: they tell of technique, never of a person.
@@ -58,7 +61,9 @@ def clean_kernel(text: str) -> str:
 
 
 def unit_of(header: Header) -> str:
-    """Unit "HU" for CT values, unless the file says otherwise; else "1"."""
+    """Unit "HU" of CT and "Bq/ml" of PET values, where the file says so; else "1"."""
+    if header.modality == "PT" and header.is_section:
+        return "Bq/ml" if header.units == "BQML" else "1"
     if header.modality != "CT" or not header.is_section:
         return "1"
     stated = header.rescale_type.upper()
@@ -86,8 +91,9 @@ def series_facts(planes: Sequence[Plane], geometry: Geometry) -> dict[str, Any]:
             p.header.instance_number if p.header.frames == 1 else p.frame + 1 for p in planes
         ),
     }
-    if first.imager_spacing and not first.spacing:
-        facts["imager_pixel_spacing"] = first.imager_spacing
+    facts |= padding_facts(first) | display_facts(planes[0]) | overlay_facts(first)
+    if first.has_modality_lut:
+        facts["modality_lut"] = "applied" if uses_modality_lut(first) else "not applied"
     if first.units:
         facts["units"] = first.units
     if first.rescale_type:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from diaphane.acquire.bounds import LIMITS, require_proportion, require_voxels
@@ -20,6 +21,13 @@ from diaphane.acquire.isolation import Budget, isolated
 from diaphane.acquire.jpeg12 import decode_jpeg12, is_jpeg12
 from diaphane.acquire.options import Limits
 from diaphane.acquire.quiet import quiet
+from diaphane.acquire.stored import (
+    high_bit,
+    is_inverted,
+    read_table,
+    stored_bits,
+    uses_modality_lut,
+)
 from diaphane.core.errors import DiaphaneError, UnreadableFile
 
 Array = NDArray[Any]
@@ -113,21 +121,28 @@ def decode_here(header: Header, frames: Sequence[int]) -> Iterator[Array]:
 
 def _frames(header: Header, frames: Sequence[int], decoder: Any, syntax: Any) -> Iterator[Array]:
     import pydicom
-    from pydicom.pixels import apply_color_lut, apply_modality_lut
+    from pydicom.pixels import apply_color_lut
 
     data = pydicom.dcmread(header.path, force=True)
     if "TransferSyntaxUID" not in getattr(data, "file_meta", {}):
         data.file_meta.TransferSyntaxUID = syntax
     plugin = next((p for p in _TRUSTED if p in decoder.available_plugins), "")
     plugin = plugin if syntax in _FIRST_CHOICE else ""
+    table = read_table(data.ModalityLUTSequence[0], header) if uses_modality_lut(header) else None
+    shifted = high_bit(header) != header.bits_stored - 1  # which pydicom does not know
+    words: dict[str, Any] = {"bits_stored": header.bits_allocated} if shifted else {}
     for index in frames:
         if header.elements.pixel_length < 0:
             _require_size(data.PixelData, index, header)
-        pixels, _ = decoder.as_array(data, index=index, raw=False, decoding_plugin=plugin)
+        pixels, _ = decoder.as_array(data, index=index, raw=False, decoding_plugin=plugin, **words)
         if header.photometric == "PALETTE COLOR":
             pixels = apply_color_lut(pixels, data)
-        if header.has_modality_lut:
-            pixels = apply_modality_lut(pixels, data)
+        elif header.samples == 1 and shifted:
+            pixels = stored_bits(np.array(pixels), header)
+        if table is not None:
+            pixels = table.apply(pixels)
+            if is_inverted(header):
+                pixels = (1 << table.bits) - 1 - pixels
         yield pixels
 
 

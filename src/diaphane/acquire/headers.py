@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from diaphane.acquire.elements import (
 )
 from diaphane.core.errors import UnreadableFile
 
+OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
 TAGS = {
     "media_class": 0x00020002,
     "charset": 0x00080005,
@@ -21,6 +23,10 @@ TAGS = {
     "sop_class": 0x00080016,
     "sop_uid": 0x00080018,
     "study_date": 0x00080020,
+    "series_date": 0x00080021,
+    "acquisition_date": 0x00080022,
+    "series_time": 0x00080031,
+    "acquisition_time": 0x00080032,
     "accession": 0x00080050,
     "modality": 0x00080060,
     "manufacturer": 0x00080070,
@@ -32,8 +38,11 @@ TAGS = {
     "body_part": 0x00180015,
     "thickness": 0x00180050,
     "between": 0x00180088,
+    "magnification": 0x00181114,
     "imager_spacing": 0x00181164,
     "kernel": 0x00181210,
+    "scanned_spacing": 0x00182010,
+    "regions": 0x00186011,
     "study_uid": 0x0020000D,
     "series_uid": 0x0020000E,
     "series_number": 0x00200011,
@@ -52,11 +61,22 @@ TAGS = {
     "bits_stored": 0x00280101,
     "high_bit": 0x00280102,
     "signed": 0x00280103,
+    "padding": 0x00280120,
+    "padding_limit": 0x00280121,
+    "calibration": 0x00280A02,
+    "intensity": 0x00281040,
+    "window_centre": 0x00281050,
+    "window_width": 0x00281051,
     "intercept": 0x00281052,
     "slope": 0x00281053,
     "rescale_type": 0x00281054,
+    "voi_function": 0x00281056,
     "modality_lut": 0x00283000,
+    "voi_lut": 0x00283010,
+    "radiopharmaceutical": 0x00540016,
+    "detectors": 0x00540022,
     "units": 0x00541001,
+    **{f"overlay_{group:X}": group << 16 | 0x0010 for group in OVERLAY_GROUPS},
     "shared_groups": 0x52009229,
     "frame_groups": 0x52009230,
 }
@@ -157,6 +177,30 @@ class Header:
     has_modality_lut: bool
     has_frame_groups: bool
 
+    def states(self, name: str) -> bool:
+        """Whether the file holds the attribute of this name in ``TAGS``, be it empty."""
+        return TAGS[name] in self.elements.values
+
+    def words(self, name: str) -> tuple[str, ...]:
+        """Text values of the attribute of this name in ``TAGS``; empty where absent."""
+        return _words(self.elements.values.get(TAGS[name], b""))
+
+    def numbers(self, name: str) -> Floats:
+        """Numbers of the attribute of this name in ``TAGS``; empty unless all are numbers.
+
+        For what only describes the image: what its geometry or values need is refused instead.
+        """
+        try:
+            found = tuple(float(word) for word in self.words(name))
+        except ValueError:
+            return ()
+        return found if all(math.isfinite(value) for value in found) else ()
+
+    def stored(self, name: str) -> int | None:
+        """Stored pixel value (US or SS) of this name, read by the sign of the pixels."""
+        raw = self.elements.values.get(TAGS[name], b"")
+        return int.from_bytes(raw[:2], "little", signed=self.signed) if len(raw) >= 2 else None
+
     @property
     def has_pixels(self) -> bool:
         """Whether the file holds an image."""
@@ -214,8 +258,7 @@ def read_header(path: Path) -> Header:
     text = {_NAMES[tag]: value for tag, value in elements.values.items()}
 
     def words(name: str) -> tuple[str, ...]:
-        raw = text.get(name, b"").decode("latin-1").strip("\0 ")
-        return tuple(part.strip("\0 ") for part in raw.split("\\")) if raw else ()
+        return _words(text.get(name, b""))
 
     def word(name: str) -> str:
         return "\\".join(words(name))
@@ -332,6 +375,11 @@ def check_pixels(header: Header) -> None:
             path=path,
             remedy="Copy or export it again.",
         )
+
+
+def _words(value: bytes) -> tuple[str, ...]:
+    text = value.decode("latin-1").strip("\0 ")
+    return tuple(part.strip("\0 ") for part in text.split("\\")) if text else ()
 
 
 def _number(text: str, name: str, path: Path) -> float:

@@ -4,8 +4,10 @@ Uncompressed little-endian grey pixels, which is most of what there is, are read
 straight from their place in the file; all else is decoded by pydicom with the plugins of the
 base install (gdcm, pylibjpeg, pyjpegls).
 
-Values: the rescale is applied. MONOCHROME1 (larger is darker) is inverted within its stored
-range so that larger is brighter, except where a value is a physical quantity (CT, PT, NM).
+Values: the rescale or the Modality LUT is applied, windows and VOI LUTs are not. MONOCHROME1
+(larger is darker) is inverted within its stored range, or within the range of its Modality LUT,
+so that larger is brighter, except where a value is a physical quantity (CT, PT, NM). Padding
+follows the rule of :mod:`diaphane.acquire.padding`; overlays in unused bits are left out.
 Colour, including palettes and YBR, becomes RGB channels.
 """
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -22,22 +25,18 @@ from numpy.typing import NDArray
 from diaphane.acquire.elements import NATIVE_LITTLE, PIXEL_DATA
 from diaphane.acquire.frames import decode
 from diaphane.acquire.headers import Header, check_pixels
+from diaphane.acquire.padding import replace_padding
 from diaphane.acquire.planes import Plane
+from diaphane.acquire.stored import is_inverted, stored_bits, stored_range, uses_modality_lut
 from diaphane.core.errors import InvalidVoxels, UnreadableFile
 
 Array = NDArray[Any]
 
-_PHYSICAL = frozenset({"CT", "PT", "NM"})
 _INT16 = np.iinfo(np.int16)
 
 
 class _DoesNotFit(Exception):
     """A value leaves the range of the small type; the volume is read again as float32."""
-
-
-def is_inverted(header: Header) -> bool:
-    """Whether stored values are turned round so that larger is brighter."""
-    return header.photometric == "MONOCHROME1" and header.modality not in _PHYSICAL
 
 
 def read_voxels(planes: Sequence[Plane], threads: int | None = None) -> Array:
@@ -73,7 +72,18 @@ def read_voxels(planes: Sequence[Plane], threads: int | None = None) -> Array:
     except _DoesNotFit:
         out = np.empty(shape, np.float32)
         _fill(out, files, threads)
+    replace_padding(out, planes, partial(_rescaled_ends, out.dtype))
     return out
+
+
+def _rescaled_ends(dtype: np.dtype[Any], plane: Plane, ends: tuple[int, int]) -> Any:
+    """What a range of stored values became in ``dtype``, ascending; ``None`` if it cannot hold it."""
+    values = np.empty(2, dtype)
+    try:
+        _rescale_into(values, np.asarray(ends, np.int32), plane)
+    except _DoesNotFit:
+        return None
+    return min(values), max(values)
 
 
 FileOfPlanes = tuple[tuple[Any, Header], list[tuple[int, Plane]]]
@@ -95,7 +105,7 @@ def _kind(plane: Plane) -> np.dtype[Any]:
     """Smallest type that is likely to hold the plane's rescaled values."""
     header = plane.header
     whole = float(plane.slope).is_integer() and float(plane.intercept).is_integer()
-    if header.is_float or header.has_modality_lut or not whole or header.bits_stored > 16:
+    if header.is_float or uses_modality_lut(header) or not whole or header.bits_stored > 16:
         return np.dtype(np.float32)
     low, high = stored_range(header)
     ends = sorted((low * plane.slope + plane.intercept, high * plane.slope + plane.intercept))
@@ -114,13 +124,6 @@ def _join(kinds: set[np.dtype[Any]]) -> np.dtype[Any]:
         return kinds.pop()
     joined = np.result_type(*kinds)
     return joined if joined == np.int16 else np.dtype(np.float32)
-
-
-def stored_range(header: Header) -> tuple[int, int]:
-    """Smallest and largest stored value that the header allows."""
-    if header.signed:
-        return -(1 << (header.bits_stored - 1)), (1 << (header.bits_stored - 1)) - 1
-    return 0, (1 << header.bits_stored) - 1
 
 
 def _fill(out: Array, files: Sequence[FileOfPlanes], threads: int | None) -> None:
@@ -164,8 +167,7 @@ def _is_plain(header: Header) -> bool:
         header.elements.pixel_tag == PIXEL_DATA
         and header.samples == 1
         and header.bits_allocated in (8, 16, 32)
-        and not header.has_modality_lut
-        and header.high_bit == header.bits_stored - 1
+        and not uses_modality_lut(header)
         and header.elements.pixel_offset > 0
     )
 
@@ -184,21 +186,16 @@ def _native(header: Header, frame: int) -> Array:
         ) from error
     if flat.size != count:
         raise UnreadableFile("The file is cut short.", path=header.path)
-    spare = header.bits_allocated - header.bits_stored
-    if spare:  # old overlays lie in the unused bits
-        if header.signed:
-            flat <<= spare
-            flat >>= spare
-        else:
-            flat &= dtype.type((1 << header.bits_stored) - 1)
-    return flat.reshape(header.rows, header.columns)
+    return stored_bits(flat, header).reshape(header.rows, header.columns)
 
 
 def _rescale_into(target: Array, stored: Array, plane: Plane) -> None:
     """Write ``stored * slope + intercept`` into ``target`` ``(y, x)``."""
     header = plane.header
     slope, intercept = plane.slope, plane.intercept
-    if is_inverted(header) and not header.is_float:
+    if uses_modality_lut(header):  # decoded to its final values
+        slope, intercept = 1.0, 0.0
+    elif is_inverted(header) and not header.is_float:
         low, high = stored_range(header)
         stored = low + high - stored.astype(np.int64 if header.bits_stored > 16 else np.int32)
     if target.dtype.kind == "f":

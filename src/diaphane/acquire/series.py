@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from diaphane.acquire.calibration import calibrated
 from diaphane.acquire.elements import looks_like_dicom
 from diaphane.acquire.facts import scrubbed_description, series_facts, unit_of
 from diaphane.acquire.grouping import folder_of, require_pixels, split_volumes
 from diaphane.acquire.headers import DIRECTORY_CLASS, Header, read_header
 from diaphane.acquire.identity import read_identity
+from diaphane.acquire.overlays import overlay_masks
 from diaphane.acquire.pixels import read_voxels
 from diaphane.acquire.planes import Plane, stack
 from diaphane.core.case import Identified, Identity, Series, SourceRef
@@ -94,6 +96,16 @@ class SeriesHeader:
         return wanted in (header.series_uid, header.sop_uid, self.key) or (
             self.number is not None and wanted == str(self.number)
         )
+
+    def overlays(self) -> dict[str, Volume]:
+        """Overlays of the files as masks of 0 and 1 on this grid, by group ("6000").
+
+        Raises
+        ------
+        UnreadableFile
+            When an overlay is damaged.
+        """
+        return overlay_masks(self.planes, self.geometry)
 
     def load(self, threads: int | None = None) -> Identified[Series]:
         """Read the pixels, in parallel threads (default: one per core, at most 8).
@@ -308,8 +320,11 @@ def _series(planes: list[Plane], options: ReadOptions) -> SeriesHeader:
     header = planes[0].header
     if header.is_section or all(_placed(p) for p in planes):
         ordered, geometry = stack(planes)
+        stated: dict[str, Any] = {}
     else:
-        ordered, geometry = planes, _unplaced(planes)
+        spacing, stated = calibrated(header)
+        shape = (len(planes), header.rows, header.columns)
+        ordered, geometry = planes, Geometry(shape, (None, *(spacing or (None, None))))
     alone = header.is_enhanced or header.frames > 1 or not header.is_section
     names = Pseudonymiser.load()
     uid = header.sop_uid if alone and len({p.header.path for p in planes}) == 1 else ""
@@ -319,7 +334,7 @@ def _series(planes: list[Plane], options: ReadOptions) -> SeriesHeader:
         key,
         header.series_number,
         geometry,
-        series_facts(ordered, geometry),
+        series_facts(ordered, geometry) | stated,
         scrubbed_description(first),
         tuple(ordered),
         options,
@@ -328,11 +343,3 @@ def _series(planes: list[Plane], options: ReadOptions) -> SeriesHeader:
 
 def _placed(plane: Plane) -> bool:
     return bool(plane.position and plane.orientation and plane.spacing)
-
-
-def _unplaced(planes: Sequence[Plane]) -> Geometry:
-    header = planes[0].header
-    shape = (len(planes), header.rows, header.columns)
-    if len(header.spacing) == 2 and min(header.spacing) > 0:
-        return Geometry(shape, (None, header.spacing[0], header.spacing[1]))
-    return Geometry(shape)

@@ -40,16 +40,33 @@ def data_uri(pixels: NDArray[np.uint8]) -> str:
     return "data:image/png;base64," + base64.b64encode(png(pixels)).decode("ascii")
 
 
+def shown_range(low: float, high: float, wanted: Any) -> tuple[float, float]:
+    """Black and white for values between ``low`` and ``high``: ``wanted`` where it fits them.
+
+    A window that a file states fits when it and the values share a tenth of the wider of both.
+    """
+    if wanted is not None:
+        start, stop = float(wanted[0]), float(wanted[1])
+        common = min(stop, high) - max(start, low)
+        if common > 0 and common >= 0.1 * max(stop - start, high - low):
+            return start, stop
+    return low, high
+
+
 def thumbnails(
-    voxels: NDArray[Any], spacing: tuple[float | None, float | None, float | None]
+    voxels: NDArray[Any],
+    spacing: tuple[float | None, float | None, float | None],
+    wanted: tuple[float, float] | None = None,
 ) -> list[tuple[str, str]]:
     """Name and ``data:`` address of the middle plane along each axis longer than 1.
 
-    Grey values run from the 1st to the 99th percentile; pixels are square in mm.
+    Grey values run over ``wanted`` where it fits (:func:`shown_range`), else from the 1st to the
+    99th percentile; pixels are square in mm.
     """
     stack = voxels[0] if voxels.ndim == 4 else voxels
     steps = [s or 1.0 for s in spacing]
     low, high = np.percentile(stack[:: max(1, stack.shape[0] // 32)], [1, 99])
+    low, high = shown_range(float(low), float(high), wanted)
     scale = 255.0 / max(float(high - low), 1e-12)
     pictures: list[tuple[str, str]] = []
     planes = [("axial", 0), ("coronal", 1), ("sagittal", 2)]

@@ -206,6 +206,8 @@ class Volume:
 
         images = "".join(
             f'<img alt="{name}" style="height:8em;margin-right:.5em" src="{uri}">'
-            for name, uri in thumbnails(self.voxels, self.geometry.spacing)
+            for name, uri in thumbnails(
+                self.voxels, self.geometry.spacing, self.meta.get("display_range")
+            )
         )
         return f"<div>{images}<br><code>{escape(repr(self))}</code></div>"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diaphane.core.thumbnail import data_uri
+from diaphane.core.thumbnail import data_uri, shown_range
 from diaphane.core.volume import Volume
 from diaphane.report.sheets import Box, Sheet
 
@@ -80,7 +80,10 @@ def flat(volume: Volume) -> NDArray[Any]:
 
 
 def levels(volume: Volume, values: NDArray[Any]) -> dict[str, tuple[float, float]]:
-    """Window name -> black and white value: lung and soft tissue for HU, else the image's own."""
+    """Window name -> black and white value: lung and soft tissue for HU, else the image's own.
+
+    That is what its file asks for, where it fits the values, else nearly all of them.
+    """
     if volume.unit == "HU":
         return {
             name: (centre - width / 2, centre + width / 2)
@@ -88,7 +91,8 @@ def levels(volume: Volume, values: NDArray[Any]) -> dict[str, tuple[float, float
         }
     some = values[:: max(1, values.shape[0] // 16), ::2, ::2]
     low, high = np.percentile(some, [0.5, 99.5])
-    return {"image": (float(low), float(high) if high > low else float(low) + 1.0)}
+    low, high = shown_range(float(low), float(high), volume.meta.get("display_range"))
+    return {"image": (low, high if high > low else low + 1.0)}
 
 
 def body_box(volume: Volume, values: NDArray[Any]) -> Box | None:
