@@ -18,6 +18,8 @@ from diaphane.core.errors import UnreadableFile
 from diaphane.core.geometry import Geometry
 from diaphane.core.volume import Volume
 
+_RLE = "1.2.840.10008.1.2.5"
+
 
 def overlay_groups(header: Header) -> tuple[int, ...]:
     """Groups (0x6000, 0x6002, ...) of the overlays that the file holds."""
@@ -52,6 +54,8 @@ def overlay_masks(planes: Sequence[Plane], geometry: Geometry) -> dict[str, Volu
             try:
                 with quiet():
                     _draw(mask[z], data, group, plane.frame)
+            except UnreadableFile:
+                raise
             except Exception as error:  # pydicom raises whatever a damaged file makes it meet
                 raise UnreadableFile(
                     f"The overlay {group:X} is damaged ({type(error).__name__}).", path=path
@@ -96,11 +100,19 @@ def _draw(target: NDArray[np.uint8], data: Any, group: int, frame: int) -> None:
 
 
 def _unused_bit(data: Any, frame: int, bit: int) -> NDArray[np.bool_]:
-    """The overlay in one bit of every stored word."""
+    """The overlay in one bit of every stored word; native codecs are not trusted with that."""
     from pydicom.pixels import get_decoder
 
+    syntax = data.file_meta.TransferSyntaxUID
+    if syntax.is_encapsulated and syntax != _RLE:
+        raise UnreadableFile(
+            "An overlay in unused bits of compressed pixels is not read.",
+            path=data.filename,
+            remedy="Convert the file, for example with 'gdcmconv --raw'.",
+        )
+    plugin = "pydicom" if syntax == _RLE else ""
     whole: dict[str, Any] = {"bits_stored": int(data.BitsAllocated)}
-    words, _ = get_decoder(data.file_meta.TransferSyntaxUID).as_array(
-        data, index=frame, raw=True, **whole
+    words, _ = get_decoder(syntax).as_array(
+        data, index=frame, raw=True, decoding_plugin=plugin, **whole
     )
     return np.asarray((words.astype(np.int64) >> bit) & 1 == 1)
