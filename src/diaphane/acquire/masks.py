@@ -48,15 +48,8 @@ class MaskReader:
         DatasetError
             When it is in colour, holds fractions, or does not fit the image.
         """
-        mask = _labels(path)
-        if mask.shape != image.shape:
-            raise DatasetError(
-                f"The mask has {_size(mask)} voxels, its image {_size(image)}.", path=path
-            )
-        placed = mask.geometry.is_spatial and image.geometry.is_spatial
-        if placed and not mask.geometry.close_to(image.geometry, 0.1):
-            raise DatasetError("The mask does not lie on the grid of its image.", path=path)
-        voxels = mask.voxels
+        labels = read_labels(path, image)
+        voxels = labels.voxels
         if self.names is not None:
             unknown = sorted(set(np.unique(voxels).tolist()) - set(self.names) - {0})
             if unknown:
@@ -66,7 +59,7 @@ class MaskReader:
         elif len(self.values) <= 2:
             high = self.values[-1]
             voxels = (voxels == high).astype(np.uint8) if high else np.zeros_like(voxels)
-        return Volume(voxels, image.geometry, "SEG")
+        return labels.with_voxels(voxels)
 
     @property
     def values(self) -> tuple[int, ...]:
@@ -90,6 +83,25 @@ class MaskReader:
         if len(self.values) <= 2:
             return {1: "mask"} if self.files else {}
         return {value: str(value) for value in self.values if value != 0}
+
+
+def read_labels(path: Path, image: Volume) -> Volume:
+    """The mask at ``path`` with its own values, on the grid of ``image``.
+
+    Raises
+    ------
+    DatasetError
+        When it is in colour, holds fractions, or does not fit the image.
+    """
+    mask = _labels(path)
+    if mask.shape != image.shape:
+        raise DatasetError(
+            f"The mask has {_size(mask)} voxels, its image {_size(image)}.", path=path
+        )
+    placed = mask.geometry.is_spatial and image.geometry.is_spatial
+    if placed and not mask.geometry.close_to(image.geometry, 0.1):
+        raise DatasetError("The mask does not lie on the grid of its image.", path=path)
+    return Volume(mask.voxels, image.geometry, "SEG")
 
 
 def read_names(path: Path) -> dict[int, str] | None:

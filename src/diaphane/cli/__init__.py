@@ -25,6 +25,7 @@ VERBS = (
     "anomaly",
     "preprocess",
     "denoise",
+    "convert",
     "audit",
     "bundles",
 )

@@ -17,6 +17,9 @@ from diaphane.core.options import ReadOptions
 from diaphane.core.protocols import Progress, silent
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from diaphane.batch import Refusal
     from diaphane.core.evaluation import Interval
 
 P = ParamSpec("P")
@@ -167,6 +170,17 @@ def say(text: str, *, quiet: bool = False) -> None:
 def say_json(data: Any) -> None:
     """Print one JSON object; NaN is not JSON and is refused."""
     typer.echo(json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False))
+
+
+def tell_refused(refused: Sequence[Refusal], listed: Path | None, *, done: bool) -> int:
+    """Say on standard error which inputs were refused; returns the exit code."""
+    for refusal in refused[:5]:
+        then = f" {refusal.remedy}" if refusal.remedy else ""
+        typer.echo(f"diaphane: refused {refusal.file}: {refusal.problem}{then}", err=True)
+    if not refused:
+        return DONE
+    typer.echo(f"diaphane: {len(refused)} refused, see {listed}", err=True)
+    return SOME_REFUSED if done else NOTHING_DONE
 
 
 def figure_words(figure: Interval, sign: str = "") -> str:

@@ -8,9 +8,6 @@ from typing import Annotated
 import typer
 
 from diaphane.cli.console import (
-    DONE,
-    NOTHING_DONE,
-    SOME_REFUSED,
     BundleName,
     JsonFlag,
     Memory,
@@ -27,6 +24,7 @@ from diaphane.cli.console import (
     say,
     say_json,
     stack_of,
+    tell_refused,
     verb,
 )
 
@@ -124,10 +122,4 @@ def predict(
         say(f"{done.done} cases{kept}{unlike}: {done.out}", quiet=quiet)
         if masks is not None:
             say(f"Masks: {masks}", quiet=quiet)
-    if done.refused:
-        for refusal in done.refused[:5]:
-            then = f" {refusal.remedy}" if refusal.remedy else ""
-            typer.echo(f"diaphane: refused {refusal.file}: {refusal.problem}{then}", err=True)
-        typer.echo(f"diaphane: {len(done.refused)} refused, see {done.rejected}", err=True)
-        return SOME_REFUSED if done.done else NOTHING_DONE
-    return DONE
+    return tell_refused(done.refused, done.rejected, done=bool(done.done))
