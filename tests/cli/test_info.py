@@ -206,3 +206,13 @@ def test_data_set_whose_first_image_is_damaged(tmp_path):
     assert result.exit_code == 1
     assert "a.png" in result.stderr
     assert run(tmp_path / "labels.csv").exit_code == 1
+
+
+def test_nothing_in_a_file_or_its_name_steers_the_terminal(tmp_path):
+    escape = "\x1b]0;owned\x07\x9b"
+    folder = ct(tmp_path / f"a{escape}", [0, 5], SeriesDescription=f"Thorax {escape}")
+    (folder / f"bad{escape}.dcm").write_bytes(b"no DICOM")
+    for result in (run(folder), run(folder, "--json"), run(folder / f"bad{escape}.dcm")):
+        written = result.stdout + result.stderr
+        assert "owned" in written
+        assert not {"\x1b", "\x07", "\x9b"} & set(written)

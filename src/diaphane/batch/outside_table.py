@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diaphane.core.errors import DatasetError
+from diaphane.core.text import uncelled
 from diaphane.evaluate import Task
 
 CASE_COLUMNS = (
@@ -77,7 +78,7 @@ def read_outside_table(path: Path, task: Task, classes: Sequence[str]) -> Outsid
         single = header[columns[0]] if len(columns) == 1 else None
         if single is not None and single.strip().lower() in SINGLE_COLUMNS:
             notes.append(f"The column '{single}' is read as the probability of '{classes[-1]}'.")
-    names = tuple(row[case_column].strip() for row in rows)
+    names = tuple(uncelled(row[case_column].strip()) for row in rows)
     values = np.array([[_number(row[c]) for c in columns] for row in rows], dtype=np.float64)
     titles = [header[c] if header else f"number {c + 1}" for c in columns]
     _check_text(rows, columns, titles, values, path)

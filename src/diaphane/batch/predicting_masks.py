@@ -17,6 +17,7 @@ from diaphane.batch.tables import Refusal, write_table
 from diaphane.bundle import Segmentation, Segmenter
 from diaphane.core.errors import InputError, OutputError, UsageError
 from diaphane.core.protocols import Progress
+from diaphane.core.text import uncelled
 
 
 @dataclass(frozen=True)
@@ -256,4 +257,4 @@ class _Journal:
             return {}
         if not rows or tuple(rows[0]) != self._header:
             return {}
-        return {row[0]: row for row in rows[1:] if len(row) == len(self._header)}
+        return {uncelled(row[0]): row for row in rows[1:] if len(row) == len(self._header)}

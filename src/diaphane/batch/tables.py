@@ -11,6 +11,7 @@ from pathlib import Path
 from diaphane.bundle import Manifest, Prediction
 from diaphane.core.errors import DiaphaneError, OutputError
 from diaphane.core.files import replacing
+from diaphane.core.text import cell
 
 REJECTED = "rejected.csv"
 
@@ -74,14 +75,19 @@ def is_table(path: Path) -> bool:
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a CSV in one step: UTF-8, Unix line ends; names that are not text keep their bytes."""
+    """Write a CSV in one step: UTF-8, Unix line ends; names that are not text keep their bytes.
+
+    No cell is a formula for a spreadsheet, see :func:`~diaphane.core.text.cell`.
+    """
     with (
         replacing(path) as beside,
         beside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream,
     ):
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+        writer.writerow([cell(name) for name in header])
+        writer.writerows(
+            [cell(text) if isinstance(text, str) else text for text in row] for row in rows
+        )
 
 
 @contextmanager

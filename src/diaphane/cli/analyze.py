@@ -22,6 +22,7 @@ from diaphane.cli.console import (
     say_json,
     stack_of,
     verb,
+    warn,
 )
 from diaphane.core.errors import UsageError
 
@@ -94,10 +95,9 @@ def analyze(
             progress=progress,
         )
     if any(code == "not_audited" for code, _ in found.notes):
-        typer.echo(
+        warn(
             "diaphane: the audit chain could not be written: this analysis is not recorded there."
-            " See: diaphane audit verify",
-            err=True,
+            " See: diaphane audit verify"
         )
     if as_json:
         say_json(summary(found, out))

@@ -22,6 +22,7 @@ from diaphane.cli.console import (
     say_json,
     stack_of,
     verb,
+    warn,
 )
 from diaphane.core.errors import UsageError
 
@@ -102,7 +103,7 @@ def anomaly(
             patches = len(made.detector.memory.memory)
             say(f"{patches} patches of {facts.cases} normal cases: {made.folder}", quiet=quiet)
         for case in made.refused[:5]:
-            typer.echo(f"diaphane: refused {case.name}: {case.error.problem}", err=True)
+            warn(f"diaphane: refused {case.name}: {case.error.problem}")
         return SOME_REFUSED if made.refused else DONE
     if len(places) < 2 or encoder is not None or everything:
         raise UsageError(
@@ -130,7 +131,7 @@ def anomaly(
         say(f"{done.done} cases, {done.unlike} unlike normal: {done.out}", quiet=quiet)
     if done.refused:
         for refusal in done.refused[:5]:
-            typer.echo(f"diaphane: refused {refusal.file}: {refusal.problem}", err=True)
-        typer.echo(f"diaphane: {len(done.refused)} refused, see {done.rejected}", err=True)
+            warn(f"diaphane: refused {refusal.file}: {refusal.problem}")
+        warn(f"diaphane: {len(done.refused)} refused, see {done.rejected}")
         return SOME_REFUSED if done.done else NOTHING_DONE
     return DONE

@@ -21,6 +21,7 @@ from diaphane.cli.console import (
     say,
     say_json,
     verb,
+    warn,
 )
 from diaphane.core.errors import UsageError
 
@@ -106,11 +107,11 @@ def _verify(chain: AuditChain, head: str, *, quiet: bool, as_json: bool) -> int:
         if found.intact:
             say(f"{chain.path}: {found.entries} entries, all hold. Head {found.head}", quiet=quiet)
         else:
-            typer.echo(f"{chain.path}: does not hold ({found.entries} entries do).", err=True)
+            warn(f"{chain.path}: does not hold ({found.entries} entries do).")
         for fault in found.faults[:_SHOWN]:
-            typer.echo(f"  {fault}", err=True)
+            warn(f"  {fault}")
         if len(found.faults) > _SHOWN:
-            typer.echo(f"  and {len(found.faults) - _SHOWN} more", err=True)
+            warn(f"  and {len(found.faults) - _SHOWN} more")
         for note in found.notes:
             say(f"  {note}", quiet=quiet)
     return DONE if found.intact else NOTHING_DONE

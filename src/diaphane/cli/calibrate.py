@@ -21,6 +21,7 @@ from diaphane.cli.console import (
     say,
     say_json,
     verb,
+    warn,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def calibrate(
     elif not quiet:
         _tell(done)
     if done.refused:
-        typer.echo(f"diaphane: {len(done.refused)} refused, see {done.rejected}", err=True)
+        warn(f"diaphane: {len(done.refused)} refused, see {done.rejected}")
         return SOME_REFUSED
     return DONE
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import typer
 from diaphane.core.errors import DiaphaneError
 from diaphane.core.options import ReadOptions
 from diaphane.core.protocols import Progress, silent
+from diaphane.core.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from diaphane.core.evaluation import Interval
 
 P = ParamSpec("P")
+_LEFT = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
@@ -119,7 +122,7 @@ def show_error(error: DiaphaneError, *, as_json: bool = False) -> None:
                 "remedy": error.remedy,
             }
         )
-    typer.echo(f"diaphane: {error}", err=True)
+    warn(f"diaphane: {error}")
 
 
 def verb(function: Callable[P, int | None]) -> Callable[P, None]:
@@ -141,19 +144,18 @@ def verb(function: Callable[P, int | None]) -> Callable[P, None]:
         except KeyboardInterrupt:
             if Settings.debug:
                 raise
-            typer.echo("diaphane: interrupted; nothing half-written is left.", err=True)
+            warn("diaphane: interrupted; nothing half-written is left.")
             code = INTERRUPTED
         except MemoryError:
-            typer.echo("diaphane: out of memory. Try a smaller input or fewer threads.", err=True)
+            warn("diaphane: out of memory. Try a smaller input or fewer threads.")
             code = NOTHING_DONE
         except Exception as error:
             if Settings.debug:
                 raise
-            typer.echo(
+            warn(
                 f"diaphane: unexpected {type(error).__name__}: {error}. "
                 "This is a defect of diaphane; run again with --debug before the verb "
-                "and report it.",
-                err=True,
+                "and report it."
             )
             code = NOTHING_DONE
         raise typer.Exit(code)
@@ -162,24 +164,31 @@ def verb(function: Callable[P, int | None]) -> Callable[P, None]:
 
 
 def say(text: str, *, quiet: bool = False) -> None:
-    """Print a line unless quiet."""
+    """Print a line unless quiet; control characters from files are written out."""
     if not quiet:
-        typer.echo(text)
+        typer.echo(printable(text, lines=True))
+
+
+def warn(text: str) -> None:
+    """A line on standard error, as harmless as :func:`say` makes it."""
+    typer.echo(printable(text, lines=True), err=True)
 
 
 def say_json(data: Any) -> None:
     """Print one JSON object; NaN is not JSON and is refused."""
-    typer.echo(json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False))
+    text = json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False)
+    # What is left of control characters stands within strings, where JSON has its own escape.
+    typer.echo(_LEFT.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def tell_refused(refused: Sequence[Refusal], listed: Path | None, *, done: bool) -> int:
     """Say on standard error which inputs were refused; returns the exit code."""
     for refusal in refused[:5]:
         then = f" {refusal.remedy}" if refusal.remedy else ""
-        typer.echo(f"diaphane: refused {refusal.file}: {refusal.problem}{then}", err=True)
+        warn(f"diaphane: refused {refusal.file}: {refusal.problem}{then}")
     if not refused:
         return DONE
-    typer.echo(f"diaphane: {len(refused)} refused, see {listed}", err=True)
+    warn(f"diaphane: {len(refused)} refused, see {listed}")
     return SOME_REFUSED if done else NOTHING_DONE
 
 

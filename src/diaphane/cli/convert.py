@@ -23,6 +23,7 @@ from diaphane.cli.console import (
     stack_of,
     tell_refused,
     verb,
+    warn,
 )
 
 
@@ -134,5 +135,5 @@ def convert(
         if len(done.written) > 12:
             say(f"and {len(done.written) - 12} more", quiet=quiet)
         for note in done.notes:
-            typer.echo(f"note     {note}", err=True)
+            warn(f"note     {note}")
     return tell_refused(done.refused, done.rejected, done=bool(done.written))

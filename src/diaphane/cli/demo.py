@@ -19,6 +19,7 @@ from diaphane.cli.console import (
     say,
     say_json,
     verb,
+    warn,
 )
 from diaphane.cli.learning_demo import DEMO_TIME, Asked, learning_demo
 
@@ -90,7 +91,7 @@ def demo(
         say(f"Check: {hits} of {len(phantom.nodules)} planted nodules found", quiet=quiet)
     if missed:
         sizes = ", ".join(f"{n.diameter_mm:.0f} mm {n.kind}" for n in missed)
-        typer.echo(f"diaphane: planted but not found: {sizes}", err=True)
+        warn(f"diaphane: planted but not found: {sizes}")
         return NOTHING_DONE
     return DONE
 

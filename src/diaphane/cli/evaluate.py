@@ -22,6 +22,7 @@ from diaphane.cli.console import (
     say,
     say_json,
     verb,
+    warn,
 )
 from diaphane.core.errors import UsageError
 
@@ -126,7 +127,7 @@ def evaluate(
     else:
         _tell(done, split, quiet=quiet)
     if done.refused:
-        typer.echo(f"diaphane: {len(done.refused)} refused, see {done.rejected}", err=True)
+        warn(f"diaphane: {len(done.refused)} refused, see {done.rejected}")
         return SOME_REFUSED
     return DONE
 

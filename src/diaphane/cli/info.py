@@ -21,7 +21,9 @@ from diaphane.cli.console import (
     say,
     say_json,
     verb,
+    warn,
 )
+from diaphane.core.text import printable
 
 _NAMES = {
     "dicom": "DICOM",
@@ -67,7 +69,7 @@ def info(
 def say_refused(item: Mapping[str, Any]) -> None:
     """One refused file, on standard error."""
     remedy = f" {item['remedy']}" if item["remedy"] else ""
-    typer.echo(f"refused  {item['path']}: {item['problem']}{remedy}", err=True)
+    warn(f"refused  {printable(item['path'])}: {item['problem']}{remedy}")
 
 
 def _lines(path: str, found: Mapping[str, Any]) -> list[str]:

@@ -23,6 +23,7 @@ from diaphane.cli.console import (
     say_json,
     stack_of,
     verb,
+    warn,
 )
 from diaphane.cli.train import require_learn, seconds_of
 
@@ -88,6 +89,6 @@ def plan(
     if made.refused:
         path = out / "rejected.csv"
         write_refused(path, made.refused)
-        typer.echo(f"diaphane: {len(made.refused)} refused, see {path}", err=True)
+        warn(f"diaphane: {len(made.refused)} refused, see {path}")
         return SOME_REFUSED
     return DONE

@@ -22,6 +22,7 @@ from diaphane.cli.console import (
     say_json,
     stack_of,
     verb,
+    warn,
 )
 from diaphane.cli.train import require_learn, seconds_of
 
@@ -118,7 +119,7 @@ def pretrain(
         say(f"Encoder: {done.folder}", quiet=quiet)
     if done.refused:
         for case in done.refused[:5]:
-            typer.echo(f"diaphane: refused {case.name}: {case.error.problem}", err=True)
-        typer.echo(f"diaphane: {len(done.refused)} cases cannot be used", err=True)
+            warn(f"diaphane: refused {case.name}: {case.error.problem}")
+        warn(f"diaphane: {len(done.refused)} cases cannot be used")
         return SOME_REFUSED
     return DONE

@@ -19,6 +19,7 @@ from diaphane.cli.console import (
     say_json,
     stack_of,
     verb,
+    warn,
 )
 
 
@@ -75,7 +76,7 @@ def select(
             say(f"{len(done.chosen)} of {len(done.chosen) + done.left}: {done.out}", quiet=quiet)
     if done.refused:
         for refusal in done.refused[:5]:
-            typer.echo(f"diaphane: refused {refusal.file}: {refusal.problem}", err=True)
-        typer.echo(f"diaphane: {len(done.refused)} refused", err=True)
+            warn(f"diaphane: refused {refusal.file}: {refusal.problem}")
+        warn(f"diaphane: {len(done.refused)} refused")
         return SOME_REFUSED
     return DONE

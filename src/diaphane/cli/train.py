@@ -26,6 +26,7 @@ from diaphane.cli.console import (
     say_json,
     stack_of,
     verb,
+    warn,
 )
 
 
@@ -155,7 +156,7 @@ def train(
         say(f"Report: {run.folder / 'report.html'}", quiet=quiet)
     if run.refused:
         path = run.folder / "rejected.csv"
-        typer.echo(f"diaphane: {len(run.refused)} refused, see {path}", err=True)
+        warn(f"diaphane: {len(run.refused)} refused, see {path}")
         return SOME_REFUSED
     return DONE
 

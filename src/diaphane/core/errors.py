@@ -40,6 +40,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+from diaphane.core.text import printable
+
 
 class DiaphaneError(Exception):
     """Base of all errors raised on purpose.
@@ -47,7 +49,7 @@ class DiaphaneError(Exception):
     Parameters
     ----------
     problem:
-        What is wrong, as one sentence.
+        What is wrong, as one sentence; control characters in it are written out.
     path:
         The file or folder concerned, if any.
     remedy:
@@ -59,13 +61,13 @@ class DiaphaneError(Exception):
     def __init__(
         self, problem: str, *, path: str | Path | None = None, remedy: str | None = None
     ) -> None:
-        self.problem = problem
+        self.problem = printable(problem, lines=True)
         self.path = None if path is None else str(path)
-        self.remedy = remedy
+        self.remedy = None if remedy is None else printable(remedy, lines=True)
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        where = f"{self.path}: " if self.path else ""
+        where = f"{printable(self.path)}: " if self.path else ""
         then = f" {self.remedy}" if self.remedy else ""
         return f"{where}{self.problem}{then}"
 
