@@ -5,6 +5,7 @@ from __future__ import annotations
 import nibabel
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
 from diaphane.acquire import find_series, read
 from diaphane.core import errors
@@ -55,6 +56,122 @@ def test_classic_multi_frame_sections_are_refused(dicom, tmp_path):
 
     [(_, error)] = find_series(dicom.series(tmp_path, count=1, change=many)).rejected
     assert isinstance(error, errors.GeometryError)
+
+
+def functional(data, index, group, **values):
+    """Add a functional group to a frame."""
+    item = Dataset()
+    for name, value in values.items():
+        setattr(item, name, value)
+    setattr(data.PerFrameFunctionalGroupsSequence[index], group, [item])
+
+
+def interleaved(data, count, group, values, **more):
+    """Two volumes of ``count // 2`` places, their frames one after the other."""
+    for index in range(count):
+        place = [-10.0, -20.0, -(index // 2) * 2.5]
+        frame = data.PerFrameFunctionalGroupsSequence[index]
+        frame.PlanePositionSequence[0].ImagePositionPatient = place
+        functional(data, index, group, **{k: v[index % 2] for k, v in values.items()}, **more)
+
+
+@pytest.mark.parametrize(
+    ("group", "attribute", "values", "fact"),
+    [
+        ("MREchoSequence", "EffectiveEchoTime", (4.9, 7.4), "echo_time"),
+        ("MRDiffusionSequence", "DiffusionBValue", (0.0, 900.0), "b_value"),
+        (
+            "CardiacSynchronizationSequence",
+            "NominalPercentageOfCardiacPhase",
+            (30.0, 70.0),
+            "cardiac_phase",
+        ),
+        ("FrameContentSequence", "TemporalPositionIndex", (1, 2), "temporal_position"),
+    ],
+)
+def test_volumes_of_one_object(dicom, tmp_path, group, attribute, values, fact):
+    path = dicom.enhanced(
+        tmp_path / "e.dcm",
+        count=8,
+        change=lambda data, _: interleaved(data, 8, group, {attribute: values}),
+    )
+    found = find_series(path)
+    assert found.rejected == ()
+    assert [s.facts[fact] for s in found] == list(values)
+    assert [s.facts["volume"] for s in found] == [{fact: float(v)} for v in values]
+    assert len({s.key for s in found}) == 2
+    for number, series in enumerate(found):
+        voxels = series.load().value.volume.voxels
+        assert voxels.shape == (4, 6, 8)
+        for z in range(4):  # from the bottom: the last frames first
+            stored = dicom.stored(2 * (3 - z) + number).astype(int)
+            np.testing.assert_array_equal(voxels[z], stored * 2 + 1)
+
+
+def test_dimension_index_is_the_last_resort(dicom, tmp_path):
+    def index(data, _):
+        pointers = []
+        for tag in (0x00209056, 0x00209057, 0x00189999):
+            item = Dataset()
+            item.DimensionIndexPointer = tag
+            pointers.append(item)
+        data.DimensionIndexSequence = pointers
+        interleaved(data, 8, "FrameContentSequence", {"StackID": ("1", "1")})
+        for k, frame in enumerate(data.PerFrameFunctionalGroupsSequence):
+            frame.FrameContentSequence[0].DimensionIndexValues = [1, k // 2 + 1, k % 2 + 1]
+
+    found = find_series(dicom.enhanced(tmp_path / "e.dcm", count=8, change=index))
+    assert [s.facts["volume"] for s in found] == [{"dimension": (1,)}, {"dimension": (2,)}]
+
+
+def test_two_stacks_of_one_object(dicom, tmp_path):
+    def stacks(data, _):
+        for index in range(8):
+            functional(data, index, "FrameContentSequence", StackID=str(index // 4))
+            frame = data.PerFrameFunctionalGroupsSequence[index]
+            if index >= 4:
+                functional(
+                    data, index, "PlaneOrientationSequence",
+                    ImageOrientationPatient=[1, 0, 0, 0, 0.8, -0.6],
+                )  # fmt: skip
+                place = [0.0, 1.5 * index, 2.0 * index]
+                frame.PlanePositionSequence[0].ImagePositionPatient = place
+
+    found = find_series(dicom.enhanced(tmp_path / "e.dcm", count=8, change=stacks))
+    assert [s.shape for s in found] == [(4, 6, 8)] * 2
+    assert [s.facts["volume"] for s in found] == [{"stack": 1}, {"stack": 2}]
+    assert found.series[1].facts["orientation"] == "oblique"
+
+
+def test_rescale_of_each_frame_is_kept(dicom, tmp_path):
+    def scale(data, _):
+        for index, frame in enumerate(data.PerFrameFunctionalGroupsSequence):
+            frame.PixelValueTransformationSequence[0].RescaleSlope = 1.5 + index
+
+    volume = read(dicom.enhanced(tmp_path / "e.dcm", change=scale))
+    for z in range(4):
+        expected = dicom.stored(3 - z) * (1.5 + 3 - z) + 1
+        np.testing.assert_allclose(volume.voxels[z], expected, rtol=1e-6)
+
+
+def test_object_that_was_stored_in_two_parts(dicom, tmp_path):
+    for part in range(2):
+
+        def half(data, _, part=part):
+            data.ConcatenationUID, data.SOPInstanceUID = "1.2.3.50", f"1.2.3.{part + 1}"
+            for index, frame in enumerate(data.PerFrameFunctionalGroupsSequence):
+                place = [-10.0, -20.0, -(index + 4 * part) * 2.5]
+                frame.PlanePositionSequence[0].ImagePositionPatient = place
+
+        dicom.enhanced(tmp_path / f"{part}.dcm", change=half)
+    assert read(tmp_path).shape == (8, 6, 8)
+
+
+@pytest.mark.shared_data
+def test_field_map_and_magnitude_in_one_real_object(shared_data):
+    found = find_series(shared_data("dicom_zoo") / "dcm_qa_enh" / "In" / "Philips")
+    assert [s.shape for s in found] == [(32, 64, 64)] * 2
+    assert [s.facts["volume"]["image_type"][3] for s in found] == ["M", "FIELD_MAP"]
 
 
 @pytest.mark.shared_data

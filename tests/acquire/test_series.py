@@ -320,9 +320,10 @@ def test_radiographs_of_one_series_are_images_of_their_own(dicom, tmp_path):
     assert found.series[0].spacing == (None, None, None)
 
 
-def test_mosaic_is_refused(dicom, tmp_path):
+def test_mosaic_of_unknown_slices_is_refused(dicom, tmp_path):
     def tile(data, _):
         data.ImageType = ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]
 
     error = refused(dicom.series(tmp_path, count=1, change=tile))
-    assert type(error) is errors.NotApplicable
+    assert type(error) is errors.GeometryError
+    assert "how many slices" in str(error)

@@ -43,8 +43,7 @@ def test_every_file_is_read_or_refused_by_name(shared_data):
         assert np.isfinite(volume.voxels).all()
         read_well += 1
     assert read_well >= 30
-    assert refused["IM_0027_fMAP.dcm"] is errors.DuplicateSlice
-    assert refused["axasc35.dcm"] is errors.NotApplicable
+    assert refused["IM_0027_fMAP.dcm"] is errors.AmbiguousInput
     assert refused["sm_image.dcm"] is errors.NotApplicable
     assert refused["seg_image_ct_binary.dcm"] is errors.NoPixelData
     assert refused["sr_document.dcm"] is errors.NoPixelData

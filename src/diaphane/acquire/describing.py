@@ -86,6 +86,7 @@ def describe_series(series: SeriesHeader) -> dict[str, Any]:
     facts = series.facts
     return {
         "number": series.number,
+        "index": series.index,
         "key": series.key,
         "modality": series.modality,
         "shape": list(series.shape),
@@ -95,6 +96,8 @@ def describe_series(series: SeriesHeader) -> dict[str, Any]:
         "kernel": facts["kernel"],
         "slice_thickness": facts["slice_thickness"],
         "localizer": facts["localizer"],
+        "volume": dict(facts.get("volume", {})),
+        "resampled": list(facts.get("resampled", ())),
         "description": series.description,
         "manufacturer": facts["manufacturer"],
         "files": len(series.files),

@@ -273,6 +273,9 @@ def _raw(data: Any, tag: int) -> bytes:
     values = element.value if element.VM > 1 else [element.value]
     if element.VR in ("US", "SS"):
         return b"".join(_U16.pack(int(v) & 0xFFFF) for v in values)
+    if element.VR in ("FD", "FL"):
+        form = "<d" if element.VR == "FD" else "<f"
+        return b"".join(struct.pack(form, float(v)) for v in values)
     if isinstance(element.value, bytes):
         return element.value
     return "\\".join(str(v) for v in values).encode("utf-8")

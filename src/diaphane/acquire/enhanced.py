@@ -5,12 +5,17 @@ Source: DICOM PS3.3 C.7.6.16 (multi-frame functional groups).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from diaphane.acquire.headers import Header
 from diaphane.acquire.planes import Plane
 from diaphane.acquire.quiet import quiet
-from diaphane.core.errors import GeometryError, UnreadableFile
+from diaphane.acquire.traits import frame_traits
+from diaphane.core.errors import GeometryError, InputError, UnreadableFile
+
+# Stack, place in it, position and orientation of the plane.
+_SPACE = frozenset({0x00209056, 0x00209057, 0x00200032, 0x00200037})
 
 
 def enhanced_planes(header: Header) -> list[Plane]:
@@ -35,8 +40,9 @@ def enhanced_planes(header: Header) -> list[Plane]:
                     f"The file declares {header.frames} frames and describes {len(frames)}.",
                     path=header.path,
                 )
-            return [_plane(header, i, frame, shared) for i, frame in enumerate(frames)]
-    except (UnreadableFile, GeometryError):
+            others = _other_dimensions(data)
+            return [_plane(header, i, frame, shared, others) for i, frame in enumerate(frames)]
+    except InputError:
         raise
     except Exception as error:  # pydicom raises whatever a damaged file makes it meet
         raise UnreadableFile(
@@ -44,7 +50,7 @@ def enhanced_planes(header: Header) -> list[Plane]:
         ) from error
 
 
-def _plane(header: Header, index: int, frame: Any, shared: Any) -> Plane:
+def _plane(header: Header, index: int, frame: Any, shared: Any, others: Sequence[int]) -> Plane:
     position = _value(frame, shared, "PlanePositionSequence", "ImagePositionPatient")
     orientation = _value(frame, shared, "PlaneOrientationSequence", "ImageOrientationPatient")
     spacing = _value(frame, shared, "PixelMeasuresSequence", "PixelSpacing")
@@ -64,7 +70,15 @@ def _plane(header: Header, index: int, frame: Any, shared: Any) -> Plane:
         None if thickness is None else float(thickness),
         1.0 if slope is None else float(slope),
         0.0 if intercept is None else float(intercept),
+        {**header.traits, **frame_traits(frame, shared, others)},
     )
+
+
+def _other_dimensions(data: Any) -> list[int]:
+    """Places in DimensionIndexValues of the dimensions that are not of space."""
+    items = data.get("DimensionIndexSequence", None) or []
+    pointers = [int(item.get("DimensionIndexPointer", 0) or 0) for item in items]
+    return [i for i, pointer in enumerate(pointers) if pointer not in _SPACE]
 
 
 def _value(frame: Any, shared: Any, group: str, name: str) -> Any:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from diaphane.acquire.enhanced import enhanced_planes
-from diaphane.acquire.headers import ENHANCED_CLASSES, Header, check_pixels
+from diaphane.acquire.headers import Header, check_pixels
+from diaphane.acquire.mosaic import mosaic_planes
 from diaphane.acquire.planes import Plane, plane_of, stack
+from diaphane.acquire.sop_classes import ENHANCED_CLASSES
+from diaphane.acquire.splitting import Part, compared, split
 from diaphane.core.errors import (
     DuplicateSlice,
     GeometryError,
@@ -36,21 +40,17 @@ def require_pixels(header: Header) -> None:
         raise NotApplicable(
             "Whole-slide microscopy is not read.", path=header.path, remedy="Export a region."
         )
-    if "MOSAIC" in header.image_type:
-        raise NotApplicable(
-            "This is a Siemens mosaic: many slices tiled in one image.",
-            path=header.path,
-            remedy="Convert it first, for example with dcm2niix.",
-        )
     check_pixels(header)
 
 
-def split_volumes(members: Sequence[Header], rejected: Rejected) -> Iterator[list[Plane]]:
+def split_volumes(members: Sequence[Header], rejected: Rejected) -> Iterator[Part]:
     """The planes of each volume that the files of one series make.
 
-    Sections make one volume together. Every multi-frame file makes one of its own, and so
-    does every other image, unless all state their place and stack to a grid. What is refused
-    is added to ``rejected``.
+    Single sections make volumes together, as :mod:`~diaphane.acquire.splitting` tells them
+    apart. So do the frames of an enhanced object (or of its parts, where it was stored in
+    several), and the tiles of a mosaic, each apart from the others'. Every other image is one
+    by itself, unless all state their place and stack to a grid. What is refused is added to
+    ``rejected``.
     """
     people = {header.patient for header in members}
     if len(people) > 1:
@@ -61,14 +61,18 @@ def split_volumes(members: Sequence[Header], rejected: Rejected) -> Iterator[lis
         )
         rejected.append((folder_of(members), error))
         return
+    tiled: list[Part] = []
     singles: list[Plane] = []
     images: list[Plane] = []
-    for header in members:
-        if header.is_enhanced and header.sop_class in ENHANCED_CLASSES:
+    objects: dict[str, list[Header]] = defaultdict(list)
+    for header in sorted(members, key=_in_time):
+        if header.is_mosaic:
             try:
-                yield enhanced_planes(header)
+                tiled.append(Part(mosaic_planes(header)))
             except InputError as error:
                 rejected.append((header.path, error))
+        elif header.is_enhanced and header.sop_class in ENHANCED_CLASSES:
+            objects[header.concatenation or str(header.path)].append(header)
         elif header.frames > 1 or header.is_enhanced:
             if header.is_section:
                 unplaced = GeometryError(
@@ -78,20 +82,39 @@ def split_volumes(members: Sequence[Header], rejected: Rejected) -> Iterator[lis
                 )
                 rejected.append((header.path, unplaced))
             else:
-                yield _frames(header)
+                yield from _frames(header)
         elif header.is_section:
             singles.append(plane_of(header))
         else:
             images.append(plane_of(header))
+    yield from compared([*tiled, *_of_objects(list(objects.values()), rejected)])
     if singles:
-        yield singles
+        yield from split(singles)
+    yield from _of_images(images, rejected)
+
+
+def _of_objects(objects: Sequence[list[Header]], rejected: Rejected) -> Iterator[Part]:
+    """Volumes of enhanced objects; those of one frame each belong together."""
+    if len(objects) > 1 and all(h.frames == 1 for headers in objects for h in headers):
+        objects = [[header for headers in objects for header in headers]]
+    for headers in objects:
+        try:
+            planes = [plane for header in headers for plane in enhanced_planes(header)]
+        except InputError as error:
+            rejected.append((folder_of(headers), error))
+        else:
+            yield from split(planes)
+
+
+def _of_images(images: Sequence[Plane], rejected: Rejected) -> Iterator[Part]:
+    """Images that are no sections: one grid where they form one, else each by itself."""
     if len(images) > 1 and all(p.position and p.orientation and p.spacing for p in images):
         try:
             stack(images)
         except (GeometryError, MixedSeries):
             pass
         else:
-            yield images
+            yield Part(list(images))
             return
     seen: set[str] = set()
     for plane in images:
@@ -101,23 +124,39 @@ def split_volumes(members: Sequence[Header], rejected: Rejected) -> Iterator[lis
             rejected.append((plane.header.path, twin))
             continue
         seen.add(uid)
-        yield [plane]
+        yield Part([plane])
 
 
-def _frames(header: Header) -> list[Plane]:
-    """Frames of a film or capture: placed where it says so and they form a grid, else not."""
+def _frames(header: Header) -> Iterator[Part]:
+    """Frames of a film or capture: placed where it says so and they form grids, else not."""
     if header.is_enhanced:
         try:
-            planes = enhanced_planes(header)
-            stack(planes)
+            parts = list(split(enhanced_planes(header)))
+            for part in parts:
+                stack(part.planes)
         except InputError:
             pass
         else:
-            return planes
-    return [
-        Plane(header, i, (), (), header.spacing, header.thickness, header.slope, header.intercept)
-        for i in range(header.frames)
-    ]
+            yield from parts
+            return
+    yield Part(
+        [
+            Plane(
+                header, i, (), (), header.spacing, header.thickness, header.slope, header.intercept
+            )
+            for i in range(header.frames)
+        ]
+    )
+
+
+def _in_time(header: Header) -> tuple[float, float, str]:
+    acquisition = header.traits.get("acquisition")
+    number = header.instance_number
+    return (
+        -1.0 if acquisition is None else acquisition,
+        -1.0 if number is None else float(number),
+        str(header.path),
+    )
 
 
 def folder_of(headers: Sequence[Header]) -> Path:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from diaphane.acquire.elements import (
     DOUBLE_PIXELS,
@@ -13,6 +15,14 @@ from diaphane.acquire.elements import (
     Elements,
     read_elements,
 )
+from diaphane.acquire.sop_classes import (
+    CAPTURE_CLASS,
+    DIRECTORY_CLASS,
+    IMAGE_CLASSES,
+    SECTION_CLASSES,
+)
+from diaphane.acquire.traits import TAGS as TRAIT_TAGS
+from diaphane.acquire.traits import classic_traits
 from diaphane.core.errors import UnreadableFile
 
 OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
@@ -75,41 +85,14 @@ TAGS = {
     "voi_lut": 0x00283010,
     "radiopharmaceutical": 0x00540016,
     "detectors": 0x00540022,
+    "concatenation": 0x00209161,
     "units": 0x00541001,
     **{f"overlay_{group:X}": group << 16 | 0x0010 for group in OVERLAY_GROUPS},
     "shared_groups": 0x52009229,
     "frame_groups": 0x52009230,
 }
-_NAMES = {tag: name for name, tag in TAGS.items()}
+_NAMES = {tag: name for name, tag in (TAGS | TRAIT_TAGS).items()}
 
-ENHANCED_CLASSES = frozenset(
-    {
-        "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT
-        "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT
-        "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR
-        "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR
-        "1.2.840.10008.5.1.4.1.1.130",  # Enhanced PET
-        "1.2.840.10008.5.1.4.1.1.128.1",  # Legacy Converted Enhanced PET
-        "1.2.840.10008.5.1.4.1.1.13.1.3",  # Breast tomosynthesis
-    }
-)
-_SECTION_CLASSES = ENHANCED_CLASSES | {
-    "1.2.840.10008.5.1.4.1.1.2",  # CT
-    "1.2.840.10008.5.1.4.1.1.4",  # MR
-    "1.2.840.10008.5.1.4.1.1.128",  # PET
-    "1.2.840.10008.5.1.4.1.1.20",  # NM
-}
-_IMAGE_CLASSES = _SECTION_CLASSES | {
-    "1.2.840.10008.5.1.4.1.1.1",  # CR
-    "1.2.840.10008.5.1.4.1.1.1.1",  # DX
-    "1.2.840.10008.5.1.4.1.1.1.2",  # MG
-    "1.2.840.10008.5.1.4.1.1.3.1",  # US, multi-frame
-    "1.2.840.10008.5.1.4.1.1.6.1",  # US
-    "1.2.840.10008.5.1.4.1.1.7",  # secondary capture
-    "1.2.840.10008.5.1.4.1.1.12.1",  # XA
-}
-_CAPTURE_CLASS = "1.2.840.10008.5.1.4.1.1.7"
-DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
 _SECTION_MODALITIES = frozenset({"CT", "MR", "PT", "NM"})
 _OTHER_MODALITIES = frozenset(
     {"SR", "PR", "KO", "SEG", "REG", "FID", "DOC", "PLAN", "RWV", "ANN", "M3D", "OT_DOC", "AU"}
@@ -133,6 +116,10 @@ class Header:
         ImagePositionPatient (3) and ImageOrientationPatient (6), LPS.
     slope, intercept:
         Rescale; 1 and 0 where absent.
+    concatenation:
+        UID shared by the parts of an object that was stored in several files.
+    traits:
+        What may tell volumes of one series apart, by name; see :mod:`~diaphane.acquire.traits`.
     bytes_expected:
         Size of uncompressed pixels by rows, columns, frames, samples and bits.
     """
@@ -176,6 +163,8 @@ class Header:
     units: str
     has_modality_lut: bool
     has_frame_groups: bool
+    concatenation: str
+    traits: Mapping[str, Any]
 
     def states(self, name: str) -> bool:
         """Whether the file holds the attribute of this name in ``TAGS``, be it empty."""
@@ -216,21 +205,24 @@ class Header:
         """Whether the object is of a kind that is read here, not a report, mask or plan."""
         if self.modality in _OTHER_MODALITIES or self.sop_class == DIRECTORY_CLASS:
             return False
-        return self.has_pixels or self.rows > 0 or self.sop_class in _IMAGE_CLASSES
+        return self.has_pixels or self.rows > 0 or self.sop_class in IMAGE_CLASSES
 
     @property
     def is_section(self) -> bool:
         """Whether the image is a section through the body, which needs its place in space."""
-        if self.sop_class in _SECTION_CLASSES:
+        if self.sop_class in SECTION_CLASSES:
             return not (self.modality == "NM" and not self.orientation and self.is_planar_scan)
-        return self.modality in _SECTION_MODALITIES and not self.sop_class.startswith(
-            _CAPTURE_CLASS
-        )
+        return self.modality in _SECTION_MODALITIES and not self.sop_class.startswith(CAPTURE_CLASS)
 
     @property
     def is_planar_scan(self) -> bool:
         """Nuclear medicine that projects (static, whole body, dynamic), not tomographic."""
         return bool({"STATIC", "WHOLE BODY", "DYNAMIC", "GATED"} & set(self.image_type))
+
+    @property
+    def is_mosaic(self) -> bool:
+        """Whether slices are tiled in one image; newer scanners say so of what is none."""
+        return "MOSAIC" in self.image_type and self.frames == 1 and not self.has_frame_groups
 
     @property
     def is_enhanced(self) -> bool:
@@ -331,6 +323,8 @@ def read_header(path: Path) -> Header:
         units=word("units"),
         has_modality_lut="modality_lut" in text,
         has_frame_groups="frame_groups" in text or "shared_groups" in text,
+        concatenation=word("concatenation"),
+        traits=classic_traits(text, word("manufacturer")),
     )
 
 

@@ -63,7 +63,7 @@ def read_voxels(planes: Sequence[Plane], threads: int | None = None) -> Array:
     colour = first.samples > 1 or first.photometric == "PALETTE COLOR"
     kinds = {_kind(plane) for plane in planes}
     dtype = _join(kinds)
-    shape = (len(planes), first.rows, first.columns)
+    shape = (len(planes), planes[0].rows, planes[0].columns)
     if colour:
         return _read_colour(files, shape, threads)
     out = np.empty(shape, dtype)
@@ -129,13 +129,13 @@ def _join(kinds: set[np.dtype[Any]]) -> np.dtype[Any]:
 def _fill(out: Array, files: Sequence[FileOfPlanes], threads: int | None) -> None:
     def work(item: FileOfPlanes) -> None:
         (_, header), members = item
-        if header.elements.syntax in NATIVE_LITTLE and _is_plain(header):
-            for z, plane in members:
-                _rescale_into(out[z], _native(header, plane.frame), plane)
-            return
-        frames = decode(header, [plane.frame for _, plane in members])
-        for (z, plane), pixels in zip(members, frames, strict=True):
-            _rescale_into(out[z], pixels, plane)
+        framed = [(f, list(g)) for f, g in groupby(members, key=lambda zp: zp[1].frame)]
+        frames = [frame for frame, _ in framed]
+        plain = header.elements.syntax in NATIVE_LITTLE and _is_plain(header)
+        stored = (_native(header, f) for f in frames) if plain else decode(header, frames)
+        for (_, inside), pixels in zip(framed, stored, strict=True):
+            for z, plane in inside:  # several where the frame is a mosaic
+                _rescale_into(out[z], plane.cut(pixels), plane)
 
     _run(work, files, threads)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from diaphane.acquire.headers import Header
+from diaphane.acquire.resampling import Resampling
 from diaphane.core.errors import (
     DuplicateSlice,
     GantryTilt,
@@ -18,12 +19,14 @@ from diaphane.core.errors import (
     MissingSpacing,
     MixedSeries,
 )
-from diaphane.core.geometry import Geometry, Triple
+from diaphane.core.geometry import Geometry
+from diaphane.core.options import AS_IS, ReadOptions
 
 SAME_PLACE_MM = 1e-3
 SAME_DIRECTION = 1e-3  # 0.06 degrees
 UNEVEN = 0.15  # of one step: rounded positions pass, a changed spacing does not
 GAP = 1.5  # steps
+STEEPEST = 45.0  # degrees; gantries tilt by 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +38,14 @@ class Plane:
     header, frame:
         Its file, and its index there (0 in single-frame files).
     position, orientation, spacing:
-        As in DICOM; empty where not stated.
+        As in DICOM; empty where not stated. The position is that of the section itself, also
+        where it is a tile of a mosaic.
     slope, intercept:
         Rescale of this plane.
+    traits:
+        What may tell it from another at the same place; see :mod:`~diaphane.acquire.traits`.
+    tile:
+        Rows and columns of the image that it covers, where that is not all.
     """
 
     header: Header
@@ -48,10 +56,34 @@ class Plane:
     thickness: float | None
     slope: float
     intercept: float
+    traits: Mapping[str, Any] = field(default_factory=dict)
+    tile: tuple[slice, slice] | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows of the section."""
+        return self.header.rows if self.tile is None else self.tile[0].stop - self.tile[0].start
+
+    @property
+    def columns(self) -> int:
+        """Columns of the section."""
+        return self.header.columns if self.tile is None else self.tile[1].stop - self.tile[1].start
+
+    def cut(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """The section's own pixels out of the frame's ``(y, x)``."""
+        return pixels if self.tile is None else pixels[self.tile]
+
+    def same_image(self, other: Plane) -> bool:
+        """Whether both are the same part of the same object."""
+        mine, theirs = self.header.sop_uid, other.header.sop_uid
+        return (mine, self.frame, self.tile) == (theirs, other.frame, other.tile)
 
 
 def plane_of(header: Header) -> Plane:
     """The plane of a single-frame file."""
+    traits = {**header.traits, "image_type": header.image_type, "kernel": header.kernel}
+    if header.thickness is not None:
+        traits["slice_thickness"] = header.thickness
     return Plane(
         header,
         0,
@@ -61,10 +93,20 @@ def plane_of(header: Header) -> Plane:
         header.thickness,
         header.slope,
         header.intercept,
+        traits,
     )
 
 
-def stack(planes: Sequence[Plane]) -> tuple[list[Plane], Geometry]:
+@dataclass(frozen=True)
+class Stack:
+    """Planes in order along their normal, the grid to read them to, and how they come there."""
+
+    planes: tuple[Plane, ...]
+    geometry: Geometry
+    resampling: Resampling | None = None
+
+
+def stack(planes: Sequence[Plane], options: ReadOptions = AS_IS) -> Stack:
     """Planes in order along their normal, and the grid they form.
 
     Order is by the projection of ImagePositionPatient on the normal of
@@ -75,25 +117,22 @@ def stack(planes: Sequence[Plane]) -> tuple[list[Plane], Geometry]:
     MissingSpacing
         No PixelSpacing.
     GeometryError
-        No position or orientation, or uneven spacing.
+        No position or orientation, or uneven spacing that ``options`` does not repair.
     MixedSeries
         Two sizes, orientations, spacings, frames of reference or patients.
     DuplicateSlice, MissingSlice, GantryTilt
-        As their names say.
+        As their names say; tilt only where ``options`` does not repair it.
     """
     first = planes[0]
     path = first.header.path.parent if len(planes) > 1 else first.header.path
     for plane in planes:
-        if not plane.spacing:
+        if len(plane.spacing) != 2 or min(plane.spacing) <= 0:
             raise MissingSpacing(
-                "The image does not state its PixelSpacing, and a cross-sectional image "
-                "cannot be measured without it.",
+                "The image does not state its PixelSpacing.",
                 path=plane.header.path,
                 remedy="Export it again with its geometry.",
             )
-        if min(plane.spacing) <= 0:
-            raise GeometryError("PixelSpacing is not positive.", path=plane.header.path)
-        if not plane.position or not plane.orientation:
+        if len(plane.position) != 3 or len(plane.orientation) != 6:
             raise GeometryError(
                 "The image does not state its place in the patient (ImagePositionPatient "
                 "and ImageOrientationPatient).",
@@ -109,21 +148,31 @@ def stack(planes: Sequence[Plane]) -> tuple[list[Plane], Geometry]:
     order = np.argsort(along, kind="stable")
     ordered = [planes[i] for i in order]
     positions, along = positions[order], along[order]
-    dz = _step(along, ordered, path)
-    if dz is not None:
-        _require_upright(positions, normal, first.spacing, path)
+    dz, uneven = _step(along, ordered, path, options)
     dy, dx = first.spacing
+    resampling = None
+    origin = positions[0]
+    shape = (len(planes), first.rows, first.columns)
+    if dz is not None:
+        moved = positions - origin
+        shift = np.stack([moved @ down / dy, moved @ across / dx], axis=1)
+        sheared = _is_sheared(moved, normal, first.spacing, path, options)
+        if sheared or uneven:
+            shift = shift if sheared else np.zeros_like(shift)
+            depths = (along - along[0]) / dz if uneven else None
+            resampling = Resampling.onto(shape, depths, shift)
+            shape = resampling.shape
+            low = resampling.low
+            origin = origin + low[0] * dy * down + low[1] * dx * across
     columns = np.stack([normal, down, across], axis=1)
     rows = [(float(r[0]), float(r[1]), float(r[2])) for r in columns]
-    origin: Triple = (float(positions[0][0]), float(positions[0][1]), float(positions[0][2]))
-    header = first.header
     geometry = Geometry(
-        (len(planes), header.rows, header.columns),
+        shape,
         (dz if dz is not None else _lone_step(first), dy, dx),
         (rows[0], rows[1], rows[2]),
-        origin,
+        (float(origin[0]), float(origin[1]), float(origin[2])),
     )
-    return ordered, geometry
+    return Stack(tuple(ordered), geometry, resampling)
 
 
 def _lone_step(plane: Plane) -> float | None:
@@ -153,7 +202,7 @@ def _require_one_geometry(planes: Sequence[Plane], path: Any) -> None:
             found = "patients"
         elif header.frame_of_reference != base.frame_of_reference:
             found = "frames of reference"
-        elif (header.rows, header.columns) != (base.rows, base.columns):
+        elif (plane.rows, plane.columns) != (first.rows, first.columns):
             found = "image sizes"
         elif header.modality != base.modality:
             found = "modalities"
@@ -171,27 +220,30 @@ def _require_one_geometry(planes: Sequence[Plane], path: Any) -> None:
             )
 
 
-def _step(along: NDArray[np.float64], planes: Sequence[Plane], path: Any) -> float | None:
-    """Distance of neighbouring planes in mm; ``None`` for a single one."""
+def _step(
+    along: NDArray[np.float64], planes: Sequence[Plane], path: Any, options: ReadOptions
+) -> tuple[float | None, bool]:
+    """Distance of neighbouring planes in mm, ``None`` for a single one; whether it is uneven."""
     if len(along) == 1:
-        return None
+        return None, False
     steps = np.diff(along)
     twins = np.flatnonzero(steps < SAME_PLACE_MM)
     if len(twins):
         a, b = planes[twins[0]], planes[twins[0] + 1]
         kind = (
             "The same image is there twice"
-            if a.header.sop_uid == b.header.sop_uid and a.frame == b.frame
+            if a.same_image(b)
             else "Two images lie at the same position"
         )
         raise DuplicateSlice(
             f"{kind} ({len(twins)} of {len(planes)} in all; first {_name(a)} and {_name(b)}).",
             path=path,
-            remedy="Remove copies; a series of several time points, echoes or phases must be "
-            "separated into one folder each.",
+            remedy="Remove copies; images at one place are told apart by echo, phase, time, "
+            "b-value and the like, which these do not state.",
         )
     typical = float(np.median(steps))
-    gaps = np.flatnonzero(steps > GAP * typical)
+    repaired = options.spacing == "resample"
+    gaps = np.flatnonzero(steps > _widest(steps, planes, typical, changing=repaired))
     if len(gaps):
         lost = int(sum(round(float(steps[g]) / typical) - 1 for g in gaps))
         g = gaps[0]
@@ -204,33 +256,66 @@ def _step(along: NDArray[np.float64], planes: Sequence[Plane], path: Any) -> flo
         )
     mean = float((along[-1] - along[0]) / (len(along) - 1))
     drift = float(np.abs(along - (along[0] + mean * np.arange(len(along)))).max())
-    if drift > UNEVEN * mean:
+    if drift <= UNEVEN * mean:
+        return mean, False
+    if not repaired:
         raise GeometryError(
             f"Slices are not evenly spaced: distances run from {steps.min():.3f} to "
             f"{steps.max():.3f} mm.",
             path=path,
-            remedy="Export or reconstruct the series with one spacing.",
+            remedy="Export the series with one spacing, or read it with --spacing resample.",
         )
-    return mean
+    return typical, True
 
 
-def _require_upright(
-    positions: NDArray[np.float64], normal: NDArray[np.float64], spacing: Sequence[float], path: Any
-) -> None:
-    """Refuse stacks whose origins leave the line along the normal."""
-    moved = positions - positions[0]
-    sideways = moved - np.outer(moved @ normal, normal)
+def _widest(
+    steps: NDArray[np.float64], planes: Sequence[Plane], typical: float, *, changing: bool
+) -> NDArray[np.float64]:
+    """What each step may be at most without a slice missing there.
+
+    Where the distance may change along the stack, a step is held against its neighbours, and
+    against the slices' own thickness: a wide stretch of thick slices is none of gaps.
+    """
+    whole = np.full(len(steps), GAP * typical)
+    if not changing or len(steps) < 2:
+        return whole
+    inner = np.concatenate([[0.0], steps, [0.0]])
+    near = GAP * np.maximum(inner[:-2], inner[2:])
+    thick = np.asarray([p.thickness or np.inf for p in planes])
+    body = GAP * np.maximum(thick[:-1], thick[1:])
+    widest: NDArray[np.float64] = np.minimum(near, np.maximum(body, whole))
+    return widest
+
+
+def _is_sheared(
+    moved: NDArray[np.float64],
+    normal: NDArray[np.float64],
+    spacing: Sequence[float],
+    path: Any,
+    options: ReadOptions,
+) -> bool:
+    """Whether origins, given from the first, leave the line along the normal; refused unless
+    it is a tilt that may be repaired.
+    """
+    along = moved @ normal
+    sideways = moved - np.outer(along, normal)
     shift = np.linalg.norm(sideways, axis=1)
     if shift.max() <= 0.5 * min(spacing):
-        return
-    depth = abs(float(moved[-1] @ normal))
-    angle = float(np.degrees(np.arctan2(shift[-1], depth)))
-    raise GantryTilt(
-        f"Slices are sheared against their normal by {angle:.1f} degrees (gantry tilt), "
-        f"{shift.max():.1f} mm over the stack.",
-        path=path,
-        remedy="Correct the tilt first, for example with dcm2niix, which resamples it.",
-    )
+        return False
+    angle = float(np.degrees(np.arctan2(shift[-1], abs(float(along[-1])))))
+    if options.tilt != "resample" or angle > STEEPEST:
+        raise GantryTilt(
+            f"Slices are sheared against their normal by {angle:.1f} degrees (gantry tilt), "
+            f"{shift.max():.1f} mm over the stack.",
+            path=path,
+            remedy="Read it with --tilt resample, or correct it first, for example with dcm2niix.",
+        )
+    straight = np.outer(along, along @ sideways) / float(along @ along)
+    if np.abs(sideways - straight).max() > max(spacing):
+        raise GeometryError(
+            "The slices' origins do not lie on one line, which is no gantry tilt.", path=path
+        )
+    return True
 
 
 def _name(plane: Plane) -> str:

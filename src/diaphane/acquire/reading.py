@@ -42,7 +42,7 @@ def read(
     path:
         File or folder.
     series:
-        Number, key or UID of the DICOM series to take where there are several.
+        Number, ``number.index``, key or UID of the DICOM series to take where there are several.
     threads:
         Reading threads; ``None`` for one per core, at most 8.
     options:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +13,15 @@ from diaphane.acquire.calibration import calibrated
 from diaphane.acquire.elements import looks_like_dicom
 from diaphane.acquire.facts import scrubbed_description, series_facts, unit_of
 from diaphane.acquire.grouping import folder_of, require_pixels, split_volumes
-from diaphane.acquire.headers import DIRECTORY_CLASS, Header, read_header
+from diaphane.acquire.headers import Header, read_header
 from diaphane.acquire.identity import read_identity
 from diaphane.acquire.overlays import overlay_masks
 from diaphane.acquire.pixels import read_voxels
-from diaphane.acquire.planes import Plane, stack
+from diaphane.acquire.planes import Plane, Stack, stack
+from diaphane.acquire.resampling import Resampling
+from diaphane.acquire.sop_classes import DIRECTORY_CLASS
+from diaphane.acquire.splitting import Part
+from diaphane.acquire.telling import told_words, volume_facts
 from diaphane.core.case import Identified, Identity, Series, SourceRef
 from diaphane.core.errors import (
     AmbiguousInput,
@@ -45,14 +50,19 @@ class SeriesHeader:
         Keyed series id, the same for the same series and key.
     number:
         SeriesNumber, or ``None``.
+    index:
+        Place among the volumes of the same series, from 1; ``None`` where it is the only one.
     geometry:
         The grid that :meth:`load` will give.
     facts:
-        Technical attributes without identity.
+        Technical attributes without identity; ``volume`` says what tells it from the other
+        volumes of its series.
     description:
         SeriesDescription less every word that is part of the patient's name or numbers.
     planes:
         Sections in order along the normal.
+    resampling:
+        How sheared or uneven sections come onto the grid.
     options:
         What may be repaired, and the limits of reading.
     """
@@ -63,7 +73,15 @@ class SeriesHeader:
     facts: Mapping[str, Any]
     description: str
     planes: tuple[Plane, ...] = field(repr=False)
+    index: int | None = None
+    resampling: Resampling | None = field(default=None, repr=False)
     options: ReadOptions = field(default=AS_IS, repr=False)
+
+    @property
+    def label(self) -> str:
+        """Number, or ``number.index`` where the series makes several volumes; "-" for none."""
+        number = "-" if self.number is None else str(self.number)
+        return number if self.index is None else f"{number}.{self.index}"
 
     @property
     def modality(self) -> str:
@@ -91,10 +109,10 @@ class SeriesHeader:
         return read_identity(self.planes[0].header.path)
 
     def matches(self, wanted: str) -> bool:
-        """Whether ``wanted`` names this series: its UID, its number, or its key."""
+        """Whether ``wanted`` names this series: its UID, number, ``number.index``, or key."""
         header = self.planes[0].header
         return wanted in (header.series_uid, header.sop_uid, self.key) or (
-            self.number is not None and wanted == str(self.number)
+            self.number is not None and wanted in (str(self.number), self.label)
         )
 
     def overlays(self) -> dict[str, Volume]:
@@ -119,6 +137,8 @@ class SeriesHeader:
         """
         header = self.planes[0].header
         voxels = read_voxels(self.planes, threads)
+        if self.resampling is not None:
+            voxels = self.resampling.apply(voxels)
         volume = Volume(voxels, self.geometry, header.modality, unit_of(header), self.facts)
         series = Series(self.key, self.number, volume, SourceRef(self.files), self.facts)
         return Identified(series, self.identity)
@@ -168,12 +188,14 @@ def series_line(series: SeriesHeader) -> str:
     """One series on one line, without identity."""
     z, y, x = series.shape
     spacing = " x ".join("?" if s is None else f"{s:.3g}" for s in series.spacing)
-    number = "-" if series.number is None else str(series.number)
     extra = [str(series.facts.get("orientation", "")), str(series.facts.get("kernel", ""))]
     if series.facts.get("localizer"):
         extra.append("localizer")
+    extra.append(told_words(series.facts.get("volume", {})))
     words = ", ".join(part for part in extra if part)
-    return f"{number}: {series.modality} {z} x {y} x {x}, {spacing} mm, {words} [{series.key}]"
+    return (
+        f"{series.label}: {series.modality} {z} x {y} x {x}, {spacing} mm, {words} [{series.key}]"
+    )
 
 
 def ambiguous(found: Sequence[SeriesHeader], path: str | Path | None = None) -> AmbiguousInput:
@@ -182,7 +204,7 @@ def ambiguous(found: Sequence[SeriesHeader], path: str | Path | None = None) -> 
     return AmbiguousInput(
         f"There are {len(found)} series:{lines}\n",
         path=path,
-        remedy="Name one by its number, key or UID with --series.",
+        remedy="Name one with --series by its number as listed, its key or its UID.",
     )
 
 
@@ -253,11 +275,13 @@ def find_series(paths: Paths, options: ReadOptions = AS_IS) -> SeriesList:
         rejected.append((folder_of(headers.pop(group)), lost))
     series: list[SeriesHeader] = []
     for members in headers.values():
-        for group_planes in split_volumes(members, rejected):
+        parts = list(split_volumes(members, rejected))
+        for index, part in enumerate(parts, start=1):
             try:
-                series.append(_series(group_planes, options))
+                part.require_whole()
+                series.append(_series(part, index if len(parts) > 1 else None, options))
             except InputError as error:
-                rejected.append((folder_of([plane.header for plane in group_planes]), error))
+                rejected.append((folder_of([plane.header for plane in part.planes]), error))
     series.sort(key=lambda s: (s.number is None, s.number or 0))
     return SeriesList(tuple(series), tuple(rejected), tuple(others))
 
@@ -316,29 +340,40 @@ def _walk(paths: Paths) -> Iterator[Path]:
             raise EmptyInput("There is no such file or folder.", path=path)
 
 
-def _series(planes: list[Plane], options: ReadOptions) -> SeriesHeader:
+def _series(part: Part, index: int | None, options: ReadOptions) -> SeriesHeader:
+    planes = part.planes
     header = planes[0].header
+    stated: dict[str, Any] = {}
     if header.is_section or all(_placed(p) for p in planes):
-        ordered, geometry = stack(planes)
-        stated: dict[str, Any] = {}
+        grid = stack(planes, options)
     else:
         spacing, stated = calibrated(header)
         shape = (len(planes), header.rows, header.columns)
-        ordered, geometry = planes, Geometry(shape, (None, *(spacing or (None, None))))
-    alone = header.is_enhanced or header.frames > 1 or not header.is_section
+        grid = Stack(tuple(planes), Geometry(shape, (None, *(spacing or (None, None)))))
+    first = grid.planes[0].header
+    alone = header.is_enhanced or header.is_mosaic or header.frames > 1 or not header.is_section
     names = Pseudonymiser.load()
     uid = header.sop_uid if alone and len({p.header.path for p in planes}) == 1 else ""
-    key = names.pseudonym(uid or header.series_uid or header.sop_uid or str(header.path), "series")
-    first = ordered[0].header
+    whose = uid or header.series_uid or header.sop_uid or str(header.path)
+    told = f"\0{json.dumps(part.told, sort_keys=True)}" if part.told else ""
     return SeriesHeader(
-        key,
+        names.pseudonym(whose + told, "series"),
         header.series_number,
-        geometry,
-        series_facts(ordered, geometry) | stated,
+        grid.geometry,
+        series_facts(_shown(grid), grid.geometry) | volume_facts(part, grid) | stated,
         scrubbed_description(first),
-        tuple(ordered),
+        grid.planes,
+        index,
+        grid.resampling,
         options,
     )
+
+
+def _shown(grid: Stack) -> Sequence[Plane]:
+    """The plane that each slice of the grid shows most of."""
+    if grid.resampling is None:
+        return grid.planes
+    return [grid.planes[k] for k in grid.resampling.nearest]
 
 
 def _placed(plane: Plane) -> bool:

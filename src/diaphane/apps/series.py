@@ -23,7 +23,8 @@ class Offer:
     """What the rule may know of one series: its headers, without identity.
 
     ``uid`` is compared with what the reader typed and goes nowhere else; ``orientation`` is
-    "axial", "coronal", "sagittal", "oblique" or empty.
+    "axial", "coronal", "sagittal", "oblique" or empty; ``index`` is the place among the volumes of
+    one series, where there are several.
     """
 
     key: str
@@ -35,6 +36,13 @@ class Offer:
     slices: int
     spacing: Spacing
     kernel: str
+    index: int | None = None
+
+    @property
+    def label(self) -> str:
+        """Number, or ``number.index``; "?" for none."""
+        number = "?" if self.number is None else str(self.number)
+        return number if self.index is None else f"{number}.{self.index}"
 
     def choice(self, *reasons: str, taken: bool = False) -> SeriesChoice:
         """The entry of an analysis for this series."""
@@ -158,7 +166,7 @@ def choose_series(
     rule:
         The app's table; ``None`` takes a series only when there is no other.
     wanted:
-        SeriesInstanceUID, SeriesNumber or keyed id of the series that the reader asks for.
+        SeriesInstanceUID, number, ``number.index`` or keyed id of the series asked for.
 
     Returns
     -------
@@ -210,14 +218,14 @@ def choose_series(
 
 def _asked(offers: Sequence[Offer], wanted: str) -> tuple[int, tuple[SeriesChoice, ...]]:
     name = wanted.strip()
-    hits = [i for i, o in enumerate(offers) if name in (o.uid, o.key)]
+    hits = [i for i, o in enumerate(offers) if name in (o.uid, o.key, o.label)]
     if not hits and name.isdigit():
         hits = [i for i, o in enumerate(offers) if o.number == int(name)]
     if not hits:
         known = "; ".join(_label(o) for o in offers)
         raise UsageError(f"There is no series '{name}' here.", remedy=f"The input holds: {known}.")
     if len(hits) > 1:
-        raise _tie([offers[i] for i in hits], f"Several series have the number {name}.")
+        raise _tie([offers[i] for i in hits], f"Several series are meant by {name}.")
     choices = tuple(
         o.choice("asked_for", taken=True) if i == hits[0] else o.choice("not_requested")
         for i, o in enumerate(offers)
@@ -235,7 +243,6 @@ def _tie(offers: Sequence[Offer], problem: str) -> AmbiguousInput:
 
 def _label(offer: Offer) -> str:
     """One series on one line, without identity."""
-    number = "?" if offer.number is None else str(offer.number)
     thick = "" if offer.spacing[0] is None else f" of {offer.spacing[0]:.3g} mm"
     kernel = f", kernel {offer.kernel}" if offer.kernel else ""
-    return f"series {number} ({offer.key}, {offer.modality}, {offer.slices} slices{thick}{kernel})"
+    return f"series {offer.label} ({offer.key}, {offer.modality}, {offer.slices} slices{thick}{kernel})"

@@ -87,6 +87,8 @@ def read_study(request: Request, rule: SeriesRule | None, stages: Stages) -> Stu
     pseudonym = patient_group(identified.identity, names) or series.key
     numbers = series.facts.get("instance_numbers") or ()
     notes: Notes = (("refused_series", {"count": len(refused)}),) if refused else ()
+    if "resampled" in series.facts:
+        notes = (*notes, ("resampled", {}))
     if series.volume.voxels.ndim == 4 and rule is not None:
         raise NotApplicable("The series is in colour.", path=path)
     return Study(
@@ -180,6 +182,7 @@ def _offer(header: SeriesHeader) -> Offer:
         slices=header.shape[0],
         spacing=header.spacing,
         kernel=str(facts.get("kernel", "") or ""),
+        index=header.index,
     )
 
 

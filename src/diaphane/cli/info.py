@@ -92,21 +92,26 @@ def _lines(path: str, found: Mapping[str, Any]) -> list[str]:
 
 
 def _series_lines(path: str, found: Mapping[str, Any]) -> list[str]:
+    from diaphane.acquire.telling import told_words
+
     series: Sequence[Mapping[str, Any]] = found["series"]
     files = sum(item["files"] for item in series)
     lines = [f"{path}: DICOM, {len(series)} series, {files} file{'s' * (files != 1)}", ""]
     rows = [("no", "modality", "size", "spacing mm", "plane", "kernel", "description")]
     for item in series:
-        words = [item["description"]] + (["(localizer)"] if item["localizer"] else [])
+        words = [item["description"], told_words(item["volume"])]
+        words += ["(localizer)"] if item["localizer"] else []
+        words += [f"({part} resampled)" for part in item["resampled"]]
+        number = "-" if item["number"] is None else str(item["number"])
         rows.append(
             (
-                "-" if item["number"] is None else str(item["number"]),
+                number if item["index"] is None else f"{number}.{item['index']}",
                 item["modality"],
                 _product(item["shape"]),
                 _spacing(item["spacing"]),
                 item["orientation"] or "-",
                 item["kernel"] or "-",
-                " ".join(words).strip() or "-",
+                " ".join(word for word in words if word) or "-",
             )
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

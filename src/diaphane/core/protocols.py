@@ -41,7 +41,7 @@ class Request:
     points:
         The reader's own points, LPS ``(x, y, z)`` mm.
     series:
-        Series UID or number to take, or ``None`` for the app's rule.
+        Series UID, number, ``number.index`` or key to take, or ``None`` for the app's rule.
     stack:
         ``True``: a folder of images is one stack; ``False``: one case per image;
         ``None``: as the bundle says.

@@ -157,6 +157,10 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
             "The audit chain could not be written: this analysis is not recorded there."
         ),
         "study.refused_series": mark("%(count)s further series could not be read."),
+        "study.resampled": mark(
+            "The slices were sheared or unevenly spaced and were resampled to an upright, even "
+            "grid: values are interpolated."
+        ),
         "study.assumed_hu": mark(
             "The file states no unit; its values were taken for Hounsfield units."
         ),
