@@ -302,3 +302,23 @@ def test_real_ultrasound(shared_data):
     assert len(dataset.of_split("train")) == 546
     assert len(dataset.of_split("val")) == 78
     assert dataset.entries[0].load().volume.shape == (1, 256, 256)
+
+
+def test_a_cell_names_one_series_of_a_folder(tmp_path, dicom):
+    for number in (3, 5):
+
+        def change(data, index, number=number):
+            data.SeriesNumber, data.SeriesInstanceUID = number, f"1.2.{number}"
+            data.SOPInstanceUID = f"1.2.{number}.{index}"
+
+        dicom.series(tmp_path / "all" / str(number), count=number, change=change)
+    lines = ["file,label", "all#3,a", "all#5,b", "all#9,c", "all/5,d"]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    dataset = open_dataset(tmp_path)
+    assert [dataset.entries[k].load().volume.shape[0] for k in (0, 1, 3)] == [3, 5, 5]
+    assert len({entry.group for entry in dataset.entries[:2]}) == 1
+    with pytest.raises(errors.EmptyInput, match="no series '9'"):
+        dataset.entries[2].load()
+    (tmp_path / "labels.csv").write_text("file,label\nnone#3,a\n")
+    with pytest.raises(errors.DatasetError, match="not there"):
+        open_dataset(tmp_path)

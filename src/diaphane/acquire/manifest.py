@@ -20,8 +20,7 @@ from diaphane.acquire.dataset import (
     require_whole_groups,
 )
 from diaphane.acquire.masks import MaskReader, read_names
-from diaphane.acquire.patients import patient_of
-from diaphane.acquire.reading import load
+from diaphane.acquire.places import Place, Scans, split_mark
 from diaphane.core.case import SourceRef
 from diaphane.core.errors import DatasetError
 from diaphane.core.options import AS_IS, ReadOptions
@@ -92,7 +91,7 @@ def open_manifest(
     table = folder / FILE
     header, rows = _rows(table)
     columns = _columns(header, table, subgroups)
-    names = Pseudonymiser.load()
+    names, scans = Pseudonymiser.load(), Scans(options)
     entries: list[Entry] = []
     groups: dict[str, str] = {}
     seen: dict[tuple[str, ...], int] = {}
@@ -101,7 +100,7 @@ def open_manifest(
     for row in rows:
         try:
             entry, group, mask = _entry(
-                row, columns, folder, masks, names=names, options=options, strict=strict
+                row, columns, folder, masks, names=names, scans=scans, strict=strict
             )
         except DatasetError as error:
             if strict:
@@ -209,14 +208,14 @@ def _entry(
     masks: MaskReader,
     *,
     names: Pseudonymiser,
-    options: ReadOptions,
+    scans: Scans,
     strict: bool,
 ) -> tuple[Entry, str, Path | None]:
-    files = {name: _inside(row, folder, column) for name, column in columns.files.items()}
-    present = {name: path for name, path in files.items() if path is not None}
+    files = {name: _place(row, folder, column, scans) for name, column in columns.files.items()}
+    present = {name: place for name, place in files.items() if place is not None}
     if not present:
         raise row.wrong("names no file.")
-    mask = _inside(row, folder, "mask") if "mask" in columns.single else None
+    mask = _inside(row, folder, row.cell("mask")) if "mask" in columns.single else None
     labels = {}
     for name, column in columns.labels.items():
         value = row.cell(column)
@@ -236,12 +235,12 @@ def _entry(
     if group:
         group_key = names.pseudonym(group, "group")
     else:
-        group_key = patient_of(next(iter(present.values())), names)
+        group_key = next(iter(present.values())).patient(names)
         group = name
-    first = next(iter(present.values()))
+    first = next(iter(present.values())).path
 
     def read() -> Parts:
-        loaded = {key: load(path, options=options) for key, path in present.items()}
+        loaded = {key: place.load() for key, place in present.items()}
         volumes = {key: item.volume for key, item in loaded.items()}
         image = next(iter(loaded.values()))
         paths = [
@@ -276,9 +275,17 @@ def _name(row: _Row, columns: Columns) -> str:
     return next((row.cell(c) for c in columns.files.values() if row.cell(c)), f"line {row.line}")
 
 
-def _inside(row: _Row, folder: Path, column: str) -> Path | None:
-    """The file that a cell names, which must lie in the folder; ``None`` for an empty cell."""
-    text = row.cell(column)
+def _place(row: _Row, folder: Path, column: str, scans: Scans) -> Place | None:
+    """What a file cell names: a file, a folder, or ``FOLDER#SERIES``; ``None`` for an empty one."""
+    text, series = row.cell(column), ""
+    if "#" in text and not (folder / text).exists():
+        text, series = split_mark(text)
+    path = _inside(row, folder, text)
+    return None if path is None else Place(path, series, scans)
+
+
+def _inside(row: _Row, folder: Path, text: str) -> Path | None:
+    """The file of that name, which must lie in the folder; ``None`` for an empty name."""
     if not text:
         return None
     plain = text.replace("\\", "/") if os.name == "nt" else text

@@ -26,6 +26,7 @@ VERBS = (
     "preprocess",
     "denoise",
     "convert",
+    "index",
     "audit",
     "bundles",
 )
