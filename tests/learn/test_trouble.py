@@ -65,8 +65,8 @@ def test_a_loss_that_is_none_stops_the_run_and_names_a_case(pictures, small, tmp
     kept = {row.split(",")[0] for row in (folder.path / "split.csv").read_text().splitlines()}
     assert any(key in caught.value.problem for key in kept - {"case"})
     assert "learning_rate" in str(caught.value)
-    if folder.current.exists():
-        saved = load_state(folder.current)
+    if folder.learning(0).exists():
+        saved = load_state(folder.learning(0))
         assert all(bool(torch.isfinite(t).all()) for t in saved.net.values())
 
 

@@ -23,6 +23,7 @@ from diaphane.learn.loop import Task, fit_member
 from diaphane.learn.network import Loss
 from diaphane.learn.plans import Plan
 from diaphane.learn.predicting import predict, some
+from diaphane.learn.side_by_side import Job, Message, Send, side_by_side
 from diaphane.learn.splits import Index, Member, grouped_folds
 
 _SCORED = 2000
@@ -98,7 +99,8 @@ def choose_family(
     short: Short,
     *,
     store_of: Callable[[Plan], Any],
-    kept: Path,
+    room: Path,
+    at_once: int,
     progress: Callable[[str, float], None],
 ) -> list[Tried]:
     """Train every family briefly on each fold and compare them, paired by case.
@@ -109,8 +111,10 @@ def choose_family(
         With the plan that lists the families, the first being the default.
     store_of:
         Prepared cases for a family's plan.
-    kept:
-        File for what is done, so that a stopped run need not do it again.
+    room:
+        Folder for what is done, so that a stopped run need not do it again.
+    at_once:
+        Networks that learn side by side.
     progress:
         Told of the network at work and the share done.
 
@@ -121,34 +125,50 @@ def choose_family(
         than one standard error of their paired difference.
     """
     plan = task.plan
-    done = _read(kept)
     members = trial.members(short.folds, plan)
-    scores: dict[str, list[Floats]] = {}
-    seconds: dict[str, float] = {}
-    number, count = 0, len(plan.families) * short.folds
-    for name in plan.families:
+    kept = {
+        (name, member.fold): room / f"family-{number}-fold-{member.fold}.safetensors"
+        for number, name in enumerate(plan.families)
+        for member in members
+    }
+
+    def job_of(name: str, member: Member) -> Job:
         wanted = plan.family(name)
         own = wanted.with_changes({"steps": short.steps[name], "stopping": {"share": 0.0}})
-        scores[name], seconds[name] = [], 0.0
-        for member in members:
-            key = f"{name}/{member.fold}"
-            progress(f"choosing a family: {name}, fold {member.fold + 1}", number / count)
-            if key not in done:
-                began = time.monotonic()
-                at_work = replace(
-                    task, plan=own, store=store_of(own), history=None,
-                    state=kept.with_name("choosing-current.safetensors"),
-                )  # fmt: skip
-                net, _ = fit_member(at_work, number, member)
-                net = net.to(task.device)
-                said = predict(net, at_work.store, member.held, own.batch, task.device)
-                done[key] = said.logit
-                done[f"seconds/{key}"] = np.array([time.monotonic() - began])
-                write_bytes(kept, safetensors_bytes(done), durable=True)
-            scores[name].append(done[key])
-            seconds[name] += float(done[f"seconds/{key}"][0])
-            number += 1
-    kept.with_name("choosing-current.safetensors").unlink(missing_ok=True)
+        done = kept[name, member.fold]
+        at_work = replace(
+            task, plan=own, store=store_of(own), history=None,
+            state=done.with_name(f"current-{done.name}"),
+        )  # fmt: skip
+
+        def job(send: Send) -> Message:
+            began = time.monotonic()
+            send({"begins": True})
+            net, _position = fit_member(at_work, 0, member)
+            said = predict(net.to(task.device), at_work.store, member.held, own.batch, task.device)
+            seconds = np.array([time.monotonic() - began])
+            told = {"logit": said.logit, "seconds": seconds}
+            write_bytes(done, safetensors_bytes(told), durable=True)
+            return {}
+
+        return job
+
+    waiting = {
+        f"{name}, fold {member.fold + 1}": job_of(name, member)
+        for name in plan.families
+        for member in members
+        if not _read(kept[name, member.fold])
+    }
+    begun: list[str] = []
+
+    def hear(name: str, _: Message) -> None:
+        progress(f"choosing a family: {name}", len(begun) / len(waiting))
+        begun.append(name)
+
+    side_by_side(waiting, at_once, hear, threads=task.threads)
+    found = {key: _read(path) for key, path in kept.items()}
+    scores = {n: [found[n, m.fold]["logit"] for m in members] for n in plan.families}
+    seconds = {n: sum(float(found[n, m.fold]["seconds"][0]) for m in members) for n in scores}
     return compare_families(task, trial, scores, members=members, short=short, seconds=seconds)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,25 +14,24 @@ from numpy.typing import NDArray
 
 from diaphane.core.case import Case
 from diaphane.core.errors import PlanError
-from diaphane.learn.budget import Budget, last_step
+from diaphane.learn.budget import Budget
 from diaphane.learn.cache import Cache
 from diaphane.learn.cases import CaseStore, read_cases, require_cases, targets
 from diaphane.learn.choosing import write_families
 from diaphane.learn.dividing import divide, reported, trial_of
-from diaphane.learn.history import Epoch, History
+from diaphane.learn.history import Epoch
 from diaphane.learn.judging import HeldOut, Judgement, held_out, judge
-from diaphane.learn.loop import Task, fit_member
+from diaphane.learn.loop import Task
+from diaphane.learn.members import Members
 from diaphane.learn.plans import Plan
 from diaphane.learn.predicting import predict, some
 from diaphane.learn.pretrained import read_weights
-from diaphane.learn.rhythm import Rhythm
 from diaphane.learn.runs import (
     Run,
     RunFolder,
     Voice,
     check_same,
     dataset_hash,
-    duration,
     machine,
     plan_hash,
     tell_refused,
@@ -42,7 +42,7 @@ from diaphane.learn.settling import Desk, Settled, settle
 from diaphane.learn.shipping import Making, make_bundle, salt_of, versions
 from diaphane.learn.splits import Member
 from diaphane.learn.telling import tell
-from diaphane.models import Ensemble, EvidenceNet, load_checkpoint, save_checkpoint
+from diaphane.models import Ensemble, EvidenceNet
 from diaphane.preprocess import Recipe
 
 if TYPE_CHECKING:
@@ -155,8 +155,8 @@ class _Work:
             self.plan.write(folder.plan)
             folder.write_state(self._first_state(digest, len(store)))
         task = Task(
-            self.plan, store, target, self.device, folder.current,
-            History(folder.metrics, self.wishes.watch), self.voice.threads, self._encoder(), say,
+            self.plan, store, target, self.device,
+            threads=self.voice.threads, encoder=self._encoder(), say=say,
         )  # fmt: skip
         if not state.get("settled"):
             self._settle(task)
@@ -168,7 +168,10 @@ class _Work:
         write_splits(folder.path / "split.csv", store.rows, splits, members)
         tell_refused(folder, store.refused, say)
 
-        nets = self._train(task, members)
+        nets = Members(
+            task, members, folder, self.voice, self.settled, self.budget, self.wishes.watch,
+            self._seconds,
+        ).train()  # fmt: skip
         held, judgement, scored = self._judge(nets, members, store, target)
         write_predictions(folder.path / "predictions.csv", plan, store, judgement)
         making = Making(plan, nets, members, store, splits, judgement, self.salt)
@@ -179,8 +182,7 @@ class _Work:
         )  # fmt: skip
         folder.update_state(seconds=self._seconds())
         tell(making, bundle, folder)
-        folder.current.unlink(missing_ok=True)
-        (folder.path / "checkpoint" / "choosing.safetensors").unlink(missing_ok=True)
+        shutil.rmtree(folder.choosing, ignore_errors=True)
         folder.update_state(status="done", seconds=self._seconds())
         return Run(folder.path, plan, bundle, judgement.figures, tuple(store.refused))
 
@@ -267,46 +269,6 @@ class _Work:
         require_cases(store.rows, store.refused, "No case of the dataset can be used.")
         return store
 
-    def _train(self, task: Task, members: Sequence[Member]) -> list[EvidenceNet]:
-        plan, settled, folder = self.plan, self.settled, self.folder
-        nets: list[EvidenceNet] = []
-        pace: list[float] = []
-        for number, member in enumerate(members):
-            path = folder.member(number)
-            if path.is_file():
-                net = load_checkpoint(path)
-                assert isinstance(net, EvidenceNet)
-                nets.append(net)
-                continue
-            left = len(members) - number
-            rhythm = Rhythm.of(plan, len(member.fit))
-            said = _Telling(self.voice, rhythm, number, len(members), pace)
-            watch = None
-            if self.budget is not None:
-                slower = (
-                    max(1.0, float(np.median(pace)) / settled.pace)
-                    if pace and settled.pace
-                    else 1.0
-                )
-                watch = self.budget.watch(left, settled.reserve * min(3.0, slower), settled.pace)
-            net, position = fit_member(task, number, member, said, watch)
-            if position.jump is not None:
-                early = {**folder.read_state().get("annealed_early_at", {})}
-                early[str(number)] = position.jump
-                folder.update_state(annealed_early_at=early)
-                self.voice.say(
-                    f"note: time was short; network {number + 1} went to its final annealing at "
-                    f"step {position.jump} and ended at {last_step(rhythm.steps, position.jump)} "
-                    f"of {rhythm.steps}."
-                )
-            if position.pieces > 1:
-                folder.update_state(batch_pieces=position.pieces)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_checkpoint(net, path)
-            folder.update_state(seconds=self._seconds())
-            nets.append(net)
-        return nets
-
     def _judge(
         self,
         nets: Sequence[EvidenceNet],
@@ -361,37 +323,3 @@ class _Work:
     def _seconds(self) -> float:
         """Time that the run has taken in all its sessions."""
         return round(self.before + time.monotonic() - self.began, 2)
-
-
-class _Telling:
-    """Says where training is after each epoch, and how long it will take."""
-
-    def __init__(
-        self, voice: Voice, rhythm: Rhythm, number: int, members: int, pace: list[float]
-    ) -> None:
-        self.voice, self.rhythm, self.pace = voice, rhythm, pace
-        self.number, self.members = number, members
-        self.step = 0
-
-    def __call__(self, epoch: Epoch, left: int) -> None:
-        steps = self.rhythm.steps
-        taken = min(self.rhythm.look, epoch.step - self.step) or 1
-        self.step = epoch.step
-        self.pace.append(epoch.seconds / taken)
-        mean = float(np.mean(self.pace[-20:]))
-        waiting = (left + steps * (self.members - self.number - 1)) * mean
-        line = _line(epoch, self.number, self.members, -(-steps // self.rhythm.look), waiting)
-        done = (self.number + epoch.step / steps) / self.members
-        self.voice.progress(line, 0.3 + 0.67 * done)
-        self.voice.say(line)
-
-
-def _line(epoch: Epoch, number: int, members: int, epochs: int, waiting: float) -> str:
-    """One line for a person: where training is, and how long it will take."""
-    which = f"network {number + 1}/{members} (fold {epoch.fold + 1}), " if members > 1 else ""
-    text = f"{which}epoch {epoch.epoch + 1}/{epochs}: loss {epoch.loss:.3f}"
-    if epoch.stop_loss is not None:
-        text += f", held-out loss {epoch.stop_loss:.3f}"
-    if epoch.stop_metric is not None:
-        text += f", AUC {epoch.stop_metric:.3f}"
-    return f"{text}; at most {duration(waiting)} left"

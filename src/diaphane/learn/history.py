@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Protocol
 
 from diaphane.core.files import write_text
 
@@ -32,6 +33,18 @@ class Epoch:
     seconds: float
 
 
+class Chronicle(Protocol):
+    """What a network at work tells of its epochs."""
+
+    def add(self, epoch: Epoch) -> None:
+        """A new epoch."""
+        ...
+
+    def forget_after(self, member: int, epoch: int) -> None:
+        """Epochs of that network after this one are void: they are done again."""
+        ...
+
+
 class History:
     """All epochs of a run, kept in ``metrics.csv``; ``watch`` is told of each new one."""
 
@@ -47,15 +60,15 @@ class History:
             self.watch(epoch)
 
     def forget_after(self, member: int, epoch: int) -> None:
-        """Drop what a killed process wrote after its last saved state."""
-        self.epochs = [e for e in self.epochs if (e.member, e.epoch) <= (member, epoch)]
+        """Drop what a killed process wrote of that network after its last saved state."""
+        self.epochs = [e for e in self.epochs if e.member != member or e.epoch <= epoch]
 
     def write(self) -> None:
         """Write the file in one step."""
         text = io.StringIO()
         writer = csv.DictWriter(text, [f.name for f in fields(Epoch)], lineterminator="\n")
         writer.writeheader()
-        for epoch in self.epochs:
+        for epoch in sorted(self.epochs, key=lambda e: (e.member, e.epoch)):
             row = asdict(epoch)
             writer.writerow({k: _cell(v) for k, v in row.items()})
         write_text(self.path, text.getvalue())

@@ -23,7 +23,7 @@ from diaphane.core.errors import Diverged
 from diaphane.learn.augment import mix
 from diaphane.learn.budget import Laps, Watch, annealing, last_step
 from diaphane.learn.cases import Batch, CaseStore
-from diaphane.learn.history import Epoch, History
+from diaphane.learn.history import Chronicle, Epoch
 from diaphane.learn.loading import Ahead, loading_threads
 from diaphane.learn.network import (
     Loss,
@@ -83,7 +83,7 @@ class Task:
     target: torch.Tensor
     device: torch.device
     state: Path | None = None
-    history: History | None = None
+    history: Chronicle | None = None
     threads: int = 1
     encoder: Mapping[str, torch.Tensor] | None = None
     say: Callable[[str], None] = lambda _: None

@@ -85,8 +85,17 @@ class RunFolder:
 
     @property
     def current(self) -> Path:
-        """State of the network at work."""
+        """State of the network at work, where there is one at a time."""
         return self.path / "checkpoint" / "current.safetensors"
+
+    def learning(self, number: int) -> Path:
+        """State of a network at work beside others."""
+        return self.path / "checkpoint" / f"current-{number:03d}.safetensors"
+
+    @property
+    def choosing(self) -> Path:
+        """Folder of what is known of the families while they are compared."""
+        return self.path / "checkpoint" / "choosing"
 
     @property
     def encoder(self) -> Path:

@@ -18,13 +18,14 @@ from diaphane.learn.cases import CaseStore
 from diaphane.learn.choosing import Short, Trial, Tried, choose_family, reason_for
 from diaphane.learn.loop import Task
 from diaphane.learn.pacing import (
+    Arrangement,
     Load,
     Pace,
     affordable_cases,
     affordable_probes,
-    best_threads,
+    best_arrangement,
     export_time,
-    measure,
+    measure_arranged,
     reserve,
 )
 from diaphane.learn.plans import Plan
@@ -52,8 +53,10 @@ class Settled:
         Keys of the plan that differ after its family, with their values.
     reasons:
         Why, by key.
-    threads, probes, most:
-        Compute threads; cases that test the explanations; cases of a part that are scored at most.
+    threads, at_once:
+        Compute threads of a network, and networks that learn at the same time.
+    probes, most:
+        Cases that test the explanations; cases of a part that are scored at most.
     pace, reserve:
         Seconds of a step and of all that follows training, as measured.
     """
@@ -62,10 +65,16 @@ class Settled:
     changes: dict[str, Any] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     threads: int = 1
+    at_once: int = 1
     probes: int = 32
     most: int | None = None
     pace: float = 0.0
     reserve: float = 0.0
+
+    @property
+    def arranged(self) -> Arrangement:
+        """How networks share the cores."""
+        return Arrangement(self.at_once, self.threads)
 
     def apply(self, plan: Plan) -> Plan:
         """The plan that training obeys."""
@@ -93,8 +102,10 @@ class Desk:
         "auto", or the name that was asked for.
     folds_fixed, threads_free:
         Whether the number of folds was asked for; whether threads were not.
+    arranged:
+        How networks share the cores.
     paces:
-        What was measured so far, by family.
+        What was measured so far, by family, in that arrangement.
     """
 
     task: Task
@@ -107,13 +118,17 @@ class Desk:
     family: str = "auto"
     folds_fixed: bool = True
     threads_free: bool = False
+    arranged: Arrangement = field(default_factory=Arrangement)
     paces: dict[str | None, Pace] = field(default_factory=dict)
 
     def pace(self, plan: Plan) -> Pace:
         """How fast the plan's network is."""
         if plan.chosen not in self.paces:
             task = replace(self.task, plan=plan, store=self.store_of(plan))
-            self.paces[plan.chosen] = measure(task, self.divide(plan)[0][0], budget=self.budget)
+            member = self.divide(plan)[0][0]
+            self.paces[plan.chosen] = measure_arranged(
+                task, member, self.arranged, budget=self.budget
+            )
         exports = max(pace.export for pace in self.paces.values()) or export_time(plan)
         self.paces[plan.chosen] = replace(self.paces[plan.chosen], export=exports)
         return self.paces[plan.chosen]
@@ -121,9 +136,10 @@ class Desk:
 
 @dataclass(frozen=True)
 class _Fit:
-    """What fits into a budget."""
+    """What fits into a budget, with so many folds, and networks of so many seeds in each."""
 
     folds: int
+    seeds: tuple[int, ...]
     steps: int
     wanted: int
     reserve: float
@@ -138,7 +154,7 @@ class _Fit:
 
 
 def settle(desk: Desk) -> tuple[Settled, list[Tried]]:
-    """Choose the family, measure, and fit steps and folds to the budget.
+    """Arrange the cores, choose the family, measure, and fit steps and folds to the budget.
 
     The number of folds comes first, since it says which cases a family may be chosen on.
 
@@ -149,51 +165,87 @@ def settle(desk: Desk) -> tuple[Settled, list[Tried]]:
     list of Tried
         The comparison of families, empty without one.
     """
-    plan, voice, budget = desk.task.plan, desk.voice, desk.budget
-    threads = voice.threads
+    plan, budget = desk.task.plan, desk.budget
     first = _first_family(plan)
-    if budget is not None and desk.threads_free:
-        task = replace(desk.task, plan=first, store=desk.store_of(first))
-        member = desk.divide(first)[0][0]
-        threads, desk.paces[first.chosen] = best_threads(task, member, threads, budget)
-        torch.set_num_threads(threads)
-        if threads != voice.threads:
-            voice.say(f"One thread computes: {voice.threads} are not faster here.")
-    desk = replace(desk, task=replace(desk.task, threads=threads))
+    desk = _arranged(desk, first)
     folds = plan.split.folds
     if budget is not None:
-        options = [folds]
-        if not desk.folds_fixed and folds > 1:
-            options += [k for k in (3, 1) if k < folds]
         share = 1.0 - _SHARE if len(plan.families) > 1 else 1.0
-        folds = _fit(desk, first, options, budget, share).folds
+        folds = _fit(desk, first, _options(desk, first), budget, share).folds
         if folds != plan.split.folds:
-            desk = replace(desk, task=replace(desk.task, plan=_with_folds(plan, folds)))
+            desk = replace(desk, task=replace(desk.task, plan=_divided(plan, folds)))
     family, tried, reason = _family(desk)
-    settled = Settled(family=family, threads=threads, probes=voice.probes)
+    settled = Settled(
+        family=family, threads=desk.arranged.threads, at_once=desk.arranged.at_once,
+        probes=desk.voice.probes,
+    )  # fmt: skip
     if reason:
         settled = replace(settled, reasons={"families": reason})
     if budget is None:
         return settled, tried
-    fit = _fit(desk, settled.apply(desk.task.plan), [folds], budget, 1.0)
+    final = settled.apply(desk.task.plan)
+    options = [final.seeds] if folds > 1 else [*_twins(desk, final), final.seeds]
+    fit = _fit(desk, final, [(folds, seeds) for seeds in options], budget, 1.0)
     return _frozen(desk, plan, settled, fit, budget), tried
 
 
-def _fit(desk: Desk, plan: Plan, options: Sequence[int], budget: Budget, share: float) -> _Fit:
-    """The first number of folds for which enough steps fit into a share of the time, or the last."""
+def _arranged(desk: Desk, first: Plan) -> Desk:
+    """How networks share the cores: measured under a budget, else as many at once as there are."""
+    members = desk.divide(first)[0]
+    threads, device = desk.voice.threads, desk.task.device
+    alone = len(members) == 1 and len(first.seeds) == 1
+    networks = threads if alone and desk.budget is not None else len(members)
+    if desk.budget is not None and desk.threads_free:
+        task = replace(desk.task, plan=first, store=desk.store_of(first))
+        arranged, pace = best_arrangement(task, members[0], networks, threads, desk.budget)
+        desk.paces[first.chosen] = pace
+    else:
+        arranged = Arrangement.of(networks, threads, device)
+    if arranged.at_once > 1:
+        desk.voice.say(f"{arranged.at_once} networks can learn side by side.")
+    elif arranged.threads < threads:
+        desk.voice.say(f"One thread computes: {threads} are not faster here.")
+    torch.set_num_threads(arranged.threads)
+    return replace(desk, task=replace(desk.task, threads=arranged.threads), arranged=arranged)
+
+
+def _options(desk: Desk, plan: Plan) -> list[tuple[int, tuple[int, ...]]]:
+    """Folds and seeds to try in turn: as planned, then fewer, no place left empty."""
+    folds, places = plan.split.folds, desk.arranged.at_once
+    if desk.folds_fixed or folds == 1:
+        return [(folds, plan.seeds)]
+    full = [k - k % places if k > places else k for k in (folds, 3) if k > 1]
+    return [(k, plan.seeds) for k in dict.fromkeys([k for k in full if k > 1] + [1])]
+
+
+def _twins(desk: Desk, plan: Plan) -> list[tuple[int, ...]]:
+    """Seeds of as many networks as learn side by side, where one alone was planned."""
+    if len(plan.seeds) > 1 or desk.arranged.at_once == 1:
+        return []
+    return [tuple(plan.seeds[0] + n for n in range(desk.arranged.at_once))]
+
+
+def _fit(
+    desk: Desk,
+    plan: Plan,
+    options: Sequence[tuple[int, tuple[int, ...]]],
+    budget: Budget,
+    share: float,
+) -> _Fit:
+    """The first option for which enough steps fit into a share of the time, or the last."""
     pace = desk.pace(plan)
     found: _Fit | None = None
-    for folds in options:
-        own = _with_folds(plan, folds)
+    for folds, seeds in options:
+        own = _divided(plan, folds, seeds)
         members, scored = desk.divide(own)
         most = affordable_cases(pace, own, len(members), budget)
         load = Load.of(own, members, scored, most)
         probes = affordable_probes(pace, load, budget, desk.voice.probes)
         kept = reserve(pace, load, budget, probes)
         wanted = Rhythm.of(own, len(members[0].fit)).steps
-        each = pace.step * len(members) / share
+        each = pace.step * desk.arranged.rounds(len(members)) / share
         found = _Fit(
-            folds, budget.steps(each, 1, kept, most=wanted), wanted, kept, probes, most, pace
+            folds, seeds, budget.steps(each, 1, kept, most=wanted), wanted, kept, probes, most, pace
         )
         if found.enough:
             break
@@ -211,6 +263,9 @@ def _frozen(desk: Desk, plan: Plan, settled: Settled, fit: _Fit, budget: Budget)
         "judging, export and report"
     }
     changes: dict[str, Any] = {"steps": fit.steps, "time_budget": budget.seconds}
+    if fit.seeds != plan.seeds:
+        changes["seeds"] = list(fit.seeds)
+        reasons["seeds"] = f"{len(fit.seeds)} networks learn side by side in the time of one"
     if fit.folds != plan.split.folds:
         changes["split"] = {**plan.split.model_dump(mode="json"), "folds": fit.folds}
         reasons["split"] = (
@@ -220,8 +275,8 @@ def _frozen(desk: Desk, plan: Plan, settled: Settled, fit: _Fit, budget: Budget)
         )
         desk.voice.say(f"note: {reasons['split']}.")
     desk.voice.say(f"{fit.steps} steps per network: {reasons['steps']}.")
-    networks = max(1, fit.folds) * len(plan.seeds)
-    if fit.reserve + fit.steps * networks * fit.pace.step > budget.left():
+    rounds = desk.arranged.rounds(max(1, fit.folds) * len(fit.seeds))
+    if fit.reserve + fit.steps * rounds * fit.pace.step > budget.left():
         desk.voice.say("warning: the time budget is too short for this dataset; it will be passed.")
     return replace(
         settled, changes=changes, reasons={**settled.reasons, **reasons}, probes=fit.probes,
@@ -249,9 +304,9 @@ def _family(desk: Desk) -> tuple[str | None, list[Tried], str]:
         f"Choosing among {', '.join(names)}: {short.folds} folds of "
         f"{', '.join(str(short.steps[name]) for name in names)} steps."
     )
-    kept = desk.folder.path / "checkpoint" / "choosing.safetensors"
     tried = choose_family(
-        desk.task, desk.trial(_first_family(plan)), short, store_of=desk.store_of, kept=kept,
+        desk.task, desk.trial(_first_family(plan)), short, store_of=desk.store_of, room=desk.folder.choosing,
+        at_once=desk.arranged.at_once,
         progress=lambda stage, share: desk.voice.progress(stage, 0.1 + 0.2 * share),
     )  # fmt: skip
     reason = reason_for(tried)
@@ -299,7 +354,7 @@ def _short_schedule(desk: Desk) -> Short | None:
                 return None
         room -= began - budget.left()
         for folds in (3, 2):
-            each = 0.85 * room / (count * folds)
+            each = 0.85 * room / desk.arranged.rounds(count * folds)
             scoring = len(trial.pool) / folds
             found[folds] = {
                 name: int((each - scoring * pace.case) / max(1e-9, pace.step))
@@ -317,5 +372,6 @@ def _first_family(plan: Plan) -> Plan:
     return plan.family(next(iter(plan.families))) if plan.families else plan
 
 
-def _with_folds(plan: Plan, folds: int) -> Plan:
-    return plan.with_changes({"split": {**plan.split.model_dump(mode="json"), "folds": folds}})
+def _divided(plan: Plan, folds: int, seeds: tuple[int, ...] | None = None) -> Plan:
+    split = {**plan.split.model_dump(mode="json"), "folds": folds}
+    return plan.with_changes({"split": split, "seeds": list(seeds or plan.seeds)})
