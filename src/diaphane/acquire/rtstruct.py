@@ -1,0 +1,216 @@
+"""RT Structure Sets: contours in patient space, filled on the grid of an image.
+
+The rules: closed planar contours count; points and open lines enclose nothing. Contours of one
+region in one plane are combined by exclusive or, so that an inner one is a hole; a keyhole, one
+line that goes in and out again, gives the same. The same contour twice counts once. A pixel
+belongs to a region when its centre does. Each contour stands for a slab as thick as the distance
+of the region's contours; slices between two neighbouring contours take the shape halfway by
+signed distance; wider gaps stay empty.
+
+Source: DICOM PS3.3 C.8.8.5, C.8.8.6 (Structure Set, ROI Contour).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diaphane.acquire.quiet import quiet
+from diaphane.acquire.segments import Segment, Target
+from diaphane.core.errors import GeometryError, InputError, MissingSpacing, UnreadableFile
+
+_CLOSED = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})
+_ON_SLICE = 0.1  # of a slice
+_FLAT = 0.25  # of a slice
+_GAP = 1.5  # distances of contours
+
+Bits = NDArray[np.bool_]
+Points = NDArray[np.float64]
+
+
+class StructureSet:
+    """An RT Structure Set.
+
+    Attributes
+    ----------
+    path:
+        The file.
+    kind:
+        "contours".
+    segments:
+        Regions with at least one closed contour, by number.
+
+    Raises
+    ------
+    UnreadableFile
+        When it is damaged.
+    """
+
+    kind = "contours"
+
+    def __init__(self, path: Path) -> None:
+        import pydicom
+
+        self.path = path
+        try:
+            with quiet():
+                data = pydicom.dcmread(path, force=True)
+                self._contours = _contours(data)
+                self.segments, self._frames = _regions(data, self._contours)
+        except InputError:
+            raise
+        except Exception as error:  # pydicom raises whatever a damaged file makes it meet
+            raise UnreadableFile(
+                f"The structure set is damaged ({type(error).__name__}).", path=path
+            ) from error
+
+    def drawn(
+        self, target: Target, numbers: Sequence[int]
+    ) -> Iterator[tuple[int, int, NDArray[Any]]]:
+        """As :meth:`MaskFile.drawn`.
+
+        Raises
+        ------
+        MissingSpacing
+            When the image has no known place in the patient.
+        GeometryError
+            When contours are not parallel to the slices, belong to another frame of reference, or
+            all lie outside the image.
+        """
+        grid = target.geometry
+        if not grid.is_spatial:
+            raise MissingSpacing(
+                "Contours are drawn in the patient, and the image does not state its place there.",
+                path=self.path,
+            )
+        found = False
+        for number in sorted(set(numbers)):
+            target.require_frame(self._frames[number], self.path)
+            planes = self._planes([grid.to_index(points) for points in self._contours[number]])
+            for z, mask in _slices(planes, grid.shape):
+                found = found or bool(mask.any())
+                yield number, z, mask
+        if numbers and not found:
+            raise GeometryError(
+                "The contours lie wholly outside the image.",
+                path=self.path,
+                remedy="Give the series that they were drawn on.",
+            )
+
+    def _planes(self, contours: Sequence[Points]) -> list[_Plane]:
+        """Contours, in indices ``(z, y, x)``, gathered by plane, ascending."""
+        places = np.array([float(points[:, 0].mean()) for points in contours])
+        flat = max(float(np.ptp(points[:, 0])) for points in contours)
+        if flat > _FLAT:
+            raise GeometryError(
+                "Contours are not parallel to the slices of the image.",
+                path=self.path,
+                remedy="Give the series that they were drawn on.",
+            )
+        planes: list[_Plane] = []
+        for index in np.argsort(places, kind="stable"):
+            if not planes or places[index] - planes[-1].place > _ON_SLICE:
+                planes.append(_Plane(float(places[index]), []))
+            planes[-1].lines.append(contours[index][:, 1:])
+        return planes
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """Closed lines ``(n, 2)`` as (y, x) in one plane at ``place``, a fractional slice."""
+
+    place: float
+    lines: list[Points]
+
+    def fill(self, shape: tuple[int, int]) -> Bits:
+        """The pixels whose centres lie inside an odd number of lines."""
+        from skimage.draw import polygon
+
+        inside = np.zeros(shape, bool)
+        for line in {line.tobytes(): line for line in self.lines}.values():
+            rows, columns = polygon(line[:, 0], line[:, 1], shape)
+            inside[rows, columns] ^= True
+        return inside
+
+
+def _slices(planes: Sequence[_Plane], shape: tuple[int, int, int]) -> Iterator[tuple[int, Bits]]:
+    """Slices that the planes of one region reach, each with its mask."""
+    places = np.array([plane.place for plane in planes])
+    step = float(np.median(np.diff(places))) if len(places) > 1 else 1.0
+    size = shape[1:]
+    first = max(0, int(np.floor(places[0])))
+    last = min(shape[0] - 1, int(np.ceil(places[-1])))
+    for z in range(first, last + 1):
+        near = int(np.abs(places - z).argmin())
+        if abs(places[near] - z) <= _ON_SLICE:
+            yield z, planes[near].fill(size)
+            continue
+        above = int(np.searchsorted(places, z))
+        if 0 < above < len(places) and places[above] - places[above - 1] <= _GAP * max(step, 1.0):
+            yield z, _between(planes[above - 1], planes[above], z, size)
+        elif -step / 2 <= z - places[near] < step / 2:
+            yield z, planes[near].fill(size)
+
+
+def _between(low: _Plane, high: _Plane, z: int, size: tuple[int, int]) -> Bits:
+    """The shape at slice ``z`` between two planes, by signed distance."""
+    share = (z - low.place) / (high.place - low.place)
+    distance = (1 - share) * _distance(low.fill(size)) + share * _distance(high.fill(size))
+    return np.asarray(distance > 0)
+
+
+def _distance(mask: Bits) -> NDArray[np.float64]:
+    """Distance to the border in pixels, positive inside; far negative for an empty plane."""
+    from scipy.ndimage import distance_transform_edt
+
+    if not mask.any():
+        return np.full(mask.shape, -float(sum(mask.shape)))
+    inside = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    return np.asarray(np.where(mask, inside - 0.5, 0.5 - distance_transform_edt(~mask)))
+
+
+def _contours(data: Any) -> dict[int, list[Points]]:
+    """Closed contours ``(n, 3)`` in LPS mm by region number."""
+    found: dict[int, list[Points]] = {}
+    for region in data.get("ROIContourSequence") or []:
+        lines = found.setdefault(int(region.ReferencedROINumber), [])
+        for item in region.get("ContourSequence") or []:
+            if str(item.get("ContourGeometricType", "")) not in _CLOSED:
+                continue
+            points = np.asarray(item.ContourData, dtype=np.float64).reshape(-1, 3)
+            if not np.isfinite(points).all():
+                raise ValueError("a contour point is not finite")
+            if len(points) >= 3:
+                lines.append(points)
+    return {number: lines for number, lines in found.items() if lines}
+
+
+def _regions(
+    data: Any, contours: Mapping[int, Sequence[Points]]
+) -> tuple[tuple[Segment, ...], dict[int, str]]:
+    """Regions that have contours, and the frame of reference of each."""
+    codes = {
+        int(item.ReferencedROINumber): _code(item)
+        for item in data.get("RTROIObservationsSequence") or []
+    }
+    segments, frames = [], {}
+    for item in data.get("StructureSetROISequence") or []:
+        number = int(item.ROINumber)
+        if number not in contours:
+            continue
+        segments.append(Segment(number, str(item.get("ROIName", "")), codes.get(number)))
+        frames[number] = str(item.get("ReferencedFrameOfReferenceUID", "") or "")
+    return tuple(sorted(segments, key=lambda s: s.number)), frames
+
+
+def _code(item: Any) -> tuple[str, str] | None:
+    for kind in item.get("RTROIIdentificationCodeSequence") or []:
+        scheme = str(kind.get("CodingSchemeDesignator", ""))
+        if scheme:
+            return scheme, str(kind.get("CodeValue", ""))
+    return None
