@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from diaphane.acquire.dataset import SPLITS, Dataset
+from diaphane.acquire.drawn import MODALITIES, open_mask
 from diaphane.acquire.opening import open_dataset
 from diaphane.acquire.reading import format_of, has_dicom, load, require_place
 from diaphane.acquire.series import SeriesHeader, SeriesList, find_series, nothing_found
@@ -31,7 +32,7 @@ def describe(
     -------
     dict
         JSON-able. ``kind`` is "dicom", "nifti", "itk", "raster", or a data set's kind. DICOM
-        has ``series`` and ``other_objects``; an image ``image``; a data set ``dataset``.
+        has ``series``, ``masks`` and ``other_objects``; an image ``image``; a data set ``dataset``.
         ``refused`` lists ``{"path", "error", "problem", "remedy"}`` in all.
 
     Raises
@@ -156,14 +157,40 @@ def _is_plain_dicom(folder: Path) -> bool:
     return not any((folder / name).is_file() for name in tables) and has_dicom(folder)
 
 
+def describe_mask(path: Path, modality: str) -> dict[str, Any]:
+    """A DICOM SEG or RT Structure Set: its kind, and how often each name of a segment occurs.
+
+    A name is the standard meaning of a code, or technical and anatomical words; any other segment
+    counts as "other", as its label may tell who the patient is.
+    """
+    opened = open_mask(path)
+    return {
+        "modality": modality,
+        "kind": opened.kind,
+        "segments": len(opened.segments),
+        "names": dict(Counter(s.name if s.is_named else "other" for s in opened.segments)),
+    }
+
+
 def _describe_series(found: SeriesList, path: Path) -> dict[str, Any]:
-    if not found.series:
+    masks: list[dict[str, Any]] = []
+    refused = [refusal(place, error) for place, error in found.rejected]
+    for place, modality in found.others:
+        if modality in MODALITIES:
+            try:
+                masks.append(describe_mask(place, modality))
+            except InputError as error:
+                refused.append(refusal(place, error))
+    if not found.series and not masks:
         raise nothing_found(found, path)
     return {
         "kind": "dicom",
         "series": [describe_series(series) for series in found.series],
-        "other_objects": dict(sorted(Counter(kind for _, kind in found.others).items())),
-        "refused": [refusal(place, error) for place, error in found.rejected],
+        "masks": masks,
+        "other_objects": dict(
+            sorted(Counter(kind for _, kind in found.others if kind not in MODALITIES).items())
+        ),
+        "refused": refused,
     }
 
 

@@ -248,7 +248,8 @@ def _entry(
             for item in loaded.values()
             for path in (item.source.open_for_dicom_writer() if item.source else ())
         ]
-        drawn = None if mask is None else masks.read(mask, image.volume)
+        files = image.source.open_for_dicom_writer() if image.source else ()
+        drawn = None if mask is None else masks.read(mask, image.volume, files)
         return Parts(volumes, drawn, SourceRef(paths), image.identity)
 
     text = "\0".join([name, row.cell("mask"), row.cell("point")])

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diaphane.acquire import raster
+from diaphane.acquire.drawn import is_mask_file, label_map, list_segments, only_mask_in, open_mask
 from diaphane.acquire.reading import format_of, load
+from diaphane.acquire.segments import Segment, Target
 from diaphane.core.errors import DatasetError, InputError
 from diaphane.core.volume import Volume
 
@@ -26,6 +28,10 @@ class MaskReader:
     When all masks together hold at most two values and no names are given, they are read as
     0 and 1, whatever those values are; otherwise values are integer labels. The values are
     collected once, when the first mask is asked for.
+
+    A DICOM SEG or RT Structure Set, or a folder with just one, is drawn on the grid of its image.
+    Names choose its segments by label or coded meaning, and the others are left out; where none
+    is so called, or there are no names, the values are the numbers of the segments.
 
     Attributes
     ----------
@@ -40,15 +46,19 @@ class MaskReader:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _values: tuple[int, ...] | None = field(default=None, repr=False)
 
-    def read(self, path: Path, image: Volume) -> Volume:
-        """The mask at ``path`` as small integers on the grid of ``image``.
+    def read(self, path: Path, image: Volume, files: Sequence[Path] = ()) -> Volume:
+        """The mask at ``path`` as small integers on the grid of ``image``, read from ``files``.
 
         Raises
         ------
         DatasetError
-            When it is in colour, holds fractions, or does not fit the image.
+            When it is in colour, holds fractions, has segments that overlap, or does not fit the
+            image.
+        InputError
+            When it is damaged, or a DICOM mask has no place on the grid of the image.
         """
-        labels = read_labels(path, image)
+        dicom = _dicom_mask(path)
+        labels = read_labels(path, image) if dicom is None else self._drawn(dicom, image, files)
         voxels = labels.voxels
         if self.names is not None:
             unknown = sorted(set(np.unique(voxels).tolist()) - set(self.names) - {0})
@@ -61,6 +71,15 @@ class MaskReader:
             voxels = (voxels == high).astype(np.uint8) if high else np.zeros_like(voxels)
         return labels.with_voxels(voxels)
 
+    def _drawn(self, path: Path, image: Volume, files: Sequence[Path]) -> Volume:
+        opened = open_mask(path)
+        values = _values_of(opened.segments, self.names)
+        labels = label_map(opened, Target.of_files(image.geometry, files), list(values), "refuse")
+        table = np.zeros(max(values, default=0) + 1, np.uint16)
+        for number, value in values.items():
+            table[number] = value
+        return labels.with_voxels(_whole(table[labels.voxels], path))
+
     @property
     def values(self) -> tuple[int, ...]:
         """Values that occur in any mask that can be read, ascending.
@@ -72,7 +91,11 @@ class MaskReader:
                 found: set[int] = set()
                 for path in dict.fromkeys(self.files):
                     with contextlib.suppress(InputError):
-                        found.update(int(v) for v in np.unique(_labels(path).voxels))
+                        dicom = _dicom_mask(path)
+                        if dicom is None:
+                            found.update(int(v) for v in np.unique(_labels(path).voxels))
+                        else:
+                            found.update({0, *(s.number for s in list_segments(dicom))})
                 self._values = tuple(sorted(found)) or (0,)
             return self._values
 
@@ -144,6 +167,25 @@ def names_of(data: Any, path: Path) -> dict[int, str]:
                 remedy="Regions of several values are not read.",
             )
     return names
+
+
+def _dicom_mask(path: Path) -> Path | None:
+    """The DICOM SEG or RT Structure Set that ``path`` is, or holds; ``None`` for other masks."""
+    if path.is_dir():
+        return None if raster.slices_of(path) else only_mask_in(path)
+    return path if format_of(path) == "dicom" and is_mask_file(path) else None
+
+
+def _values_of(segments: Sequence[Segment], names: Mapping[int, str] | None) -> dict[int, int]:
+    """Value by segment number."""
+    wanted = {name.casefold(): value for value, name in (names or {}).items()}
+    called = {
+        segment.number: wanted[name]
+        for segment in segments
+        for name in (segment.name.casefold(), segment.label.casefold())
+        if name in wanted
+    }
+    return called or {segment.number: segment.number for segment in segments}
 
 
 def _labels(path: Path) -> Volume:

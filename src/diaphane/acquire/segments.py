@@ -151,14 +151,17 @@ class Segment:
         The standard meaning of its code; else its label, if every word of it is technical or
         anatomical; else its number.
         """
-        if self.code is not None:
-            meaning = _meanings().get(self.code)
-            if meaning:
-                return meaning
-        words = self.label.replace("_", " ").replace("-", " ").split()
-        if words and all(_is_plain(word.lower()) for word in words):
-            return self.label
-        return f"segment {self.number}"
+        return self._told() or f"segment {self.number}"
+
+    @property
+    def is_named(self) -> bool:
+        """Whether :attr:`name` is more than a number."""
+        return bool(self._told())
+
+    def _told(self) -> str:
+        meaning = "" if self.code is None else _meanings().get(self.code, "")
+        words = self.label.replace("_", " ").replace("-", " ").lower().split()
+        return meaning or (self.label if all(map(_is_plain, words)) else "")
 
 
 def _is_plain(word: str) -> bool:
@@ -247,6 +250,7 @@ class MaskFile(Protocol):
     """A DICOM object that holds masks."""
 
     path: Path
+    kind: str
     segments: tuple[Segment, ...]
 
     def drawn(self, target: Target, numbers: Sequence[int]) -> Iterator[tuple[int, int, Planar]]:

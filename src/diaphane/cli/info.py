@@ -115,10 +115,18 @@ def _series_lines(path: str, found: Mapping[str, Any]) -> list[str]:
             )
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
+    for row in rows if series else []:
         first = row[0].rjust(widths[0])
         rest = (cell.ljust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
         lines.append(f"  {first}  {'  '.join(rest)}".rstrip())
+    if found["masks"]:
+        lines.append("")
+    for mask in found["masks"]:
+        names = ", ".join(f"{name} {n}" if n > 1 else name for name, n in mask["names"].items())
+        count = mask["segments"]
+        lines.append(
+            f"  {mask['modality']} ({mask['kind']}), {count} segment{'s' * (count != 1)}: {names}"
+        )
     if found["other_objects"]:
         others = ", ".join(f"{kind} {n}" for kind, n in found["other_objects"].items())
         lines += ["", f"  besides, objects that are no images: {others}"]
