@@ -130,7 +130,7 @@ def test_a_study_of_two_series_gives_one_report(written):
     taken, left = found.series
     assert (taken.number, taken.taken, taken.reasons) == (2, True, ("preferred",))
     assert (left.number, left.taken, left.reasons) == (3, False, ("kernel",))
-    names = {"findings.json", "report.html", "report.txt", "masks.nii.gz", "seg.dcm"}
+    names = {"findings.json", "report.html", "report.txt", "masks.nii.gz", "seg.dcm", "sr.dcm"}
     assert {p.name for p in out.iterdir()} == names
     said = json.loads((out / "findings.json").read_text())
     assert len(said["findings"]) == len(found.findings)

@@ -77,6 +77,6 @@ def test_demo_info_and_analyze_from_the_wheel(installed: Path, tmp_path: Path) -
         DIAPHANE_HOME=home,
     )
     assert analysed.returncode == 0, analysed.stdout + analysed.stderr
-    for name in ("findings.json", "report.html", "report.txt", "masks.nii.gz", "seg.dcm"):
+    for name in ("findings.json", "report.html", "report.txt", "masks.nii.gz", "seg.dcm", "sr.dcm"):
         assert (tmp_path / "result" / name).stat().st_size > 0
     assert 'lang="zh' in (tmp_path / "result" / "report.html").read_text(encoding="utf-8")

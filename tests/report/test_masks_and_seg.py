@@ -22,7 +22,14 @@ from diaphane.report import write_analysis
 def written(dicom_analysis, tmp_path_factory):
     folder = tmp_path_factory.mktemp("seg")
     names = [path.name for path in write_analysis(dicom_analysis, folder)]
-    assert names == ["findings.json", "report.html", "report.txt", "masks.nii.gz", "seg.dcm"]
+    assert names == [
+        "findings.json",
+        "report.html",
+        "report.txt",
+        "masks.nii.gz",
+        "seg.dcm",
+        "sr.dcm",
+    ]
     return folder
 
 
@@ -68,7 +75,7 @@ def test_segments_are_coded_and_carry_the_study(written) -> None:
     assert meanings == ["Right lung", "Left lung", "Nodule", "Mass"]
     nodule = seg.get_segment_description(3)
     assert nodule.anatomic_regions[0].meaning == "Right lung"
-    assert nodule.tracking_id == "F1"
+    assert nodule.tracking_id.endswith(":F1")
 
 
 def test_lungs_alone_are_a_valid_segmentation(dicom_analysis, tmp_path) -> None:

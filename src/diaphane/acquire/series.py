@@ -140,7 +140,9 @@ class SeriesHeader:
         if self.resampling is not None:
             voxels = self.resampling.apply(voxels)
         volume = Volume(voxels, self.geometry, header.modality, unit_of(header), self.facts)
-        series = Series(self.key, self.number, volume, SourceRef(self.files), self.facts)
+        slices = [(plane.header.path, plane.frame) for plane in self.planes]
+        source = SourceRef(self.files, slices)
+        series = Series(self.key, self.number, volume, source, self.facts)
         return Identified(series, self.identity)
 
 

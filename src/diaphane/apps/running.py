@@ -20,7 +20,15 @@ from diaphane.privacy import AuditChain, Event, Pseudonymiser, study_pseudonym
 Point = tuple[float, float, float]
 
 RESULT = frozenset(
-    {"findings.json", "report.html", "report.txt", "masks.nii.gz", "seg.dcm", "sr.dcm"}
+    {
+        "findings.json",
+        "report.html",
+        "report.txt",
+        "masks.nii.gz",
+        "seg.dcm",
+        "sr.dcm",
+        "rtstruct.dcm",
+    }
 )
 """What an analysis leaves in its folder; a folder with nothing else may be replaced."""
 
@@ -68,6 +76,8 @@ def analyze(
     lang: str = "en",
     identity: str = "hide",
     stack: bool | None = None,
+    seg: str = "binary",
+    rtstruct: bool = False,
     threads: int | None = None,
     options: ReadOptions = AS_IS,
     progress: Progress = silent,
@@ -82,7 +92,7 @@ def analyze(
         App ("lung-ct"), or a bundle's name or path.
     out:
         Folder for findings.json, report.html, report.txt, masks.nii.gz and, for DICOM,
-        seg.dcm; written in one step. ``None`` writes nothing. A folder that is there is
+        seg.dcm and sr.dcm; written in one step. ``None`` writes nothing. A folder that is there is
         replaced only when it is empty or holds an earlier result.
     points:
         The reader's own points, LPS ``(x, y, z)`` in mm.
@@ -95,6 +105,10 @@ def analyze(
         study date do. findings.json never holds them.
     stack:
         Whether a folder of pictures is one stack; ``None``: as the bundle says.
+    seg:
+        "binary" or "labelmap": the kind of seg.dcm.
+    rtstruct:
+        Whether rtstruct.dcm is written as well.
     threads:
         Compute threads; ``None`` for all cores.
     options:
@@ -106,7 +120,8 @@ def analyze(
     Raises
     ------
     UsageError
-        A point outside the study, an unknown language, or an ``out`` that cannot be used.
+        A point outside the study, an unknown language or kind of Segmentation, or an ``out``
+        that cannot be used.
     InputError
         The study cannot be read, or is not of the kind that the app reads.
     BundleError
@@ -120,8 +135,9 @@ def analyze(
     >>> [finding.code for finding in found.findings]  # doctest: +SKIP
     ['nodule']
     """
-    from diaphane.report import LANGUAGES
+    from diaphane.report import LANGUAGES, DicomForms
 
+    forms = DicomForms(seg, rtstruct)
     if lang not in LANGUAGES:
         known = ", ".join(LANGUAGES)
         raise UsageError(f"Reports are not written in '{lang}'.", remedy=f"Use one of: {known}")
@@ -142,7 +158,7 @@ def analyze(
         with replacing(out) as beside, warnings.catch_warnings():
             # The DICOM libraries' warnings quote the patient's name.
             warnings.simplefilter("ignore")
-            write_analysis(examined.value, beside, lang=lang, identity=shown)
+            write_analysis(examined.value, beside, lang=lang, identity=shown, dicom=forms)
     progress("report", 1.0)
     return examined.value
 

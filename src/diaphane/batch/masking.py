@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,10 @@ from diaphane.core.case import Case
 from diaphane.core.errors import AmbiguousInput, NotApplicable, UsageError
 from diaphane.core.files import replacing, write_text
 from diaphane.core.volume import Volume
+from diaphane.report.dicom import is_dicom, write_label_segmentation
 from diaphane.report.masks import write_label_map, write_shares
-from diaphane.report.segmentation import is_dicom, write_label_segmentation
 
-FORMATS = ("nii.gz", "nii", "mha", "nrrd", "png", "seg")
+FORMATS = ("nii.gz", "nii", "mha", "nrrd", "png", "seg", "labelmap")
 RECORD = "masks.json"
 """Which bundle filled a folder, and with what: files listed there may be replaced."""
 
@@ -83,11 +84,14 @@ class MaskFolder:
     ----------
     ending:
         Format of all masks; ``None``: a Segmentation for DICOM, PNG for pictures, else NIfTI.
+    seg:
+        "binary" or "labelmap": the kind of Segmentations.
     """
 
     folder: Path
     segmenter: Segmenter
     ending: str | None
+    seg: str = "binary"
 
     @classmethod
     def open(
@@ -142,8 +146,9 @@ class MaskFolder:
             "names": sorted(own | set(names)),
         }
         write_text(folder / RECORD, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
-        ending = None if form is None else ".dcm" if form == "seg" else f".{form}"
-        return cls(folder, segmenter, ending)
+        dicom = {"seg": "binary", "labelmap": "labelmap"}
+        ending = None if form is None else ".dcm" if form in dicom else f".{form}"
+        return cls(folder, segmenter, ending, dicom.get(form or "", "binary"))
 
     def find(self, name: str) -> Path | None:
         """A whole mask of that name, if there is one."""
@@ -200,16 +205,13 @@ class MaskFolder:
             return None
         names = {label.value: label.name for label in self.segmenter.manifest.labels}
         path = self.folder / f"{name}.dcm"
-        try:
-            with replacing(path) as beside:
-                if not write_label_segmentation(
-                    found.labels, names, case.source, beside, self.segmenter.ref()
-                ):
-                    raise ValueError(name)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            # The writer refuses odd sources with any of these.
-            return None
-        return path
+        with suppress(NotApplicable), replacing(path) as beside:
+            if not write_label_segmentation(
+                found.labels, names, case.source, beside, self.segmenter.ref(), form=self.seg
+            ):
+                raise NotApplicable("The source cannot carry a Segmentation.")
+            return path
+        return None
 
     def _write_maps(self, name: str, found: Segmentation, ending: str) -> None:
         if found.probabilities is not None:

@@ -13,6 +13,7 @@ from diaphane.cli.console import (
     Mend,
     QuietFlag,
     ReadAs,
+    Seg,
     Spacing,
     Threads,
     Tilt,
@@ -65,6 +66,10 @@ def analyze(
     identity: Annotated[
         Shown, typer.Option("--identity", help="Show or hide the patient in the report.")
     ] = Shown.hide,
+    seg: Seg = None,
+    rtstruct: Annotated[
+        bool, typer.Option("--rtstruct", help="Write contours as rtstruct.dcm as well.")
+    ] = False,
     layout: ReadAs = None,
     tilt: Tilt = Mend.refuse,
     spacing: Spacing = Mend.refuse,
@@ -74,7 +79,9 @@ def analyze(
 ) -> None:
     """Find, measure and rate what a study shows.
 
-    Writes findings.json, report.html, report.txt, masks.nii.gz and, for DICOM, seg.dcm.
+    Writes findings.json, report.html, report.txt, masks.nii.gz and, for DICOM, seg.dcm and
+    sr.dcm.
+
     For research only; not a medical device.
     """
     from diaphane import apps
@@ -90,6 +97,8 @@ def analyze(
             lang=lang.value,
             identity=identity.value,
             stack=stack_of(layout),
+            seg=seg or "binary",
+            rtstruct=rtstruct,
             threads=threads,
             options=read_options(tilt, spacing),
             progress=progress,

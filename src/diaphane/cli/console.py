@@ -39,6 +39,12 @@ Labelled = Annotated[str, typer.Argument(metavar="DATASET", help="A labelled dat
 Positive = Annotated[
     str | None, typer.Option("--positive", help="The positive class.", metavar="CLASS")
 ]
+Seg = Annotated[
+    str | None,
+    typer.Option(
+        "--seg", help="Kind of DICOM Segmentations: binary (default) or labelmap.", metavar="KIND"
+    ),
+]
 Overlap = Annotated[
     float | None,
     typer.Option("--overlap", help="Shared part of neighbouring windows, 0 to below 1."),

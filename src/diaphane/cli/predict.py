@@ -16,6 +16,7 @@ from diaphane.cli.console import (
     Overlap,
     QuietFlag,
     ReadAs,
+    Seg,
     Spacing,
     Threads,
     Tilt,
@@ -27,6 +28,7 @@ from diaphane.cli.console import (
     tell_refused,
     verb,
 )
+from diaphane.core.errors import UsageError
 
 
 @verb
@@ -53,6 +55,7 @@ def predict(
             metavar="FORMAT",
         ),
     ] = None,
+    seg: Seg = None,
     probabilities: Annotated[
         bool,
         typer.Option("--probabilities", help="Write those as well, into DIR-probabilities."),
@@ -83,6 +86,8 @@ def predict(
     from diaphane import batch
     from diaphane.bundle import load_bundle
 
+    if seg is not None:
+        form = _dicom_form(form, seg)
     loaded = load_bundle(bundle, threads=threads)
     drawing = batch.Drawing(
         masks, form, resume,
@@ -123,3 +128,20 @@ def predict(
         if masks is not None:
             say(f"Masks: {masks}", quiet=quiet)
     return tell_refused(done.refused, done.rejected, done=bool(done.done))
+    if done.refused:
+        for refusal in done.refused[:5]:
+            then = f" {refusal.remedy}" if refusal.remedy else ""
+            typer.echo(f"diaphane: refused {refusal.file}: {refusal.problem}{then}", err=True)
+        typer.echo(f"diaphane: {len(done.refused)} refused, see {done.rejected}", err=True)
+        return SOME_REFUSED if done.done else NOTHING_DONE
+    return DONE
+
+
+def _dicom_form(form: str | None, seg: str) -> str:
+    """The format of masks that ``--format`` and ``--seg`` ask for together."""
+    forms = {"binary": "seg", "labelmap": "labelmap"}
+    if seg not in forms:
+        raise UsageError(f"'{seg}' is no kind of Segmentation.", remedy="Use binary or labelmap.")
+    if form not in (None, "seg", forms[seg]):
+        raise UsageError("--seg is for DICOM Segmentations.", remedy="Use --format seg with it.")
+    return forms[seg]

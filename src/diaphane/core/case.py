@@ -25,14 +25,19 @@ class SourceRef:
     PACS must file a result beside its study.
     """
 
-    __slots__ = ("_paths",)
+    __slots__ = ("_paths", "_slices")
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], slices: Sequence[tuple[Path, int]] = ()) -> None:
         self._paths = tuple(paths)
+        self._slices = tuple(slices)
 
     def open_for_dicom_writer(self) -> tuple[Path, ...]:
         """The source files, in slice order. For ``report``'s DICOM writer only."""
         return self._paths
+
+    def slices_for_dicom_writer(self) -> tuple[tuple[Path, int], ...]:
+        """File and frame (from 0) of every slice; empty where nobody stated them."""
+        return self._slices
 
     def __repr__(self) -> str:
         return "SourceRef(...)"

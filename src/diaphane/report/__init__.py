@@ -1,4 +1,4 @@
-"""Findings, evaluations and runs -> HTML, text, JSON, NIfTI and DICOM SEG.
+"""Findings, evaluations and runs -> HTML, text, JSON, NIfTI and DICOM (SEG, SR, RTSTRUCT).
 
 ``write_analysis`` for a study, ``write_evaluation`` for a bundle's figures on a data set,
 ``write_run_report`` and ``write_segmentation_run`` for a training run, told with the plain data
@@ -8,6 +8,7 @@ findings.json and its JSON Schema.
 
 from diaphane.report.analysis import write_analysis
 from diaphane.report.comparison import Comparison, Row, write_comparison
+from diaphane.report.dicom import DicomForms
 from diaphane.report.document import findings_document, schema
 from diaphane.report.evaluation import write_evaluation
 from diaphane.report.language import LANGUAGES, Language
@@ -28,6 +29,7 @@ __all__ = [
     "LANGUAGES",
     "Comparison",
     "Confusion",
+    "DicomForms",
     "Engine",
     "Example",
     "Family",

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from diaphane.core.case import Identity
 from diaphane.core.finding import Analysis
+from diaphane.report.dicom import DicomForms, write_dicom
 from diaphane.report.document import findings_text
 from diaphane.report.language import Language
 from diaphane.report.masks import write_masks
 from diaphane.report.page import render
-from diaphane.report.segmentation import write_segmentation
 from diaphane.report.study import study_view
 from diaphane.report.summary import summary_text
 
@@ -21,8 +21,9 @@ def write_analysis(
     *,
     lang: str = "en",
     identity: Identity | None = None,
+    dicom: DicomForms | None = None,
 ) -> tuple[Path, ...]:
-    """Write findings.json, report.html, report.txt, masks.nii.gz and, for DICOM, seg.dcm.
+    """Write findings.json, report.html, report.txt, masks.nii.gz and, for DICOM, seg.dcm and sr.dcm.
 
     The caller makes it atomic: give the path that ``core.files.replacing`` yields.
 
@@ -37,6 +38,8 @@ def write_analysis(
     identity:
         Shown at the head of report.html and report.txt; ``None`` shows the pseudonym.
         findings.json never holds it.
+    dicom:
+        Which DICOM results: a binary Segmentation and the SR by default.
 
     Returns
     -------
@@ -63,6 +66,4 @@ def write_analysis(
     put("report.txt", summary_text(analysis, language, identity))
     write_masks(analysis, room / "masks.nii.gz")
     written.append(room / "masks.nii.gz")
-    if write_segmentation(analysis, room / "seg.dcm"):
-        written.append(room / "seg.dcm")
-    return tuple(written)
+    return (*written, *write_dicom(analysis, room, dicom))

@@ -1,0 +1,187 @@
+"""The images that a result belongs to: whose they are, and which frame each slice is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diaphane.core.case import SourceRef
+from diaphane.core.geometry import Geometry
+
+CHARACTERS = "ISO_IR 192"
+"""Every result is UTF-8, into which the names of any other character set go unchanged."""
+
+_TYPE_2 = (
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate",
+    "StudyTime", "AccessionNumber", "ReferringPhysicianName",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class SourceImages:
+    """The source of one volume.
+
+    Attributes
+    ----------
+    images:
+        Headers, one a file, in slice order.
+    frames:
+        Per slice of the volume the number of its image and its frame there, both from 0; empty
+        where the volume's grid is not that of the images (resampled, or tiles of a mosaic).
+    geometry:
+        Grid of the volume.
+    """
+
+    images: tuple[Any, ...]
+    frames: tuple[tuple[int, int], ...]
+    geometry: Geometry
+
+    @classmethod
+    def open(cls, source: SourceRef | None, geometry: Geometry) -> SourceImages | None:
+        """Read the headers; ``None`` for an input that no DICOM result can belong to.
+
+        That is one which is not DICOM, lacks the UIDs of its study, or has several slices
+        without a place in the patient.
+        """
+        if source is None:
+            return None
+        import pydicom
+        from pydicom.errors import InvalidDicomError
+
+        paths = source.open_for_dicom_writer()
+        try:
+            images = tuple(pydicom.dcmread(path, stop_before_pixels=True) for path in paths)
+            for image in images:
+                _complete(image)
+        except (InvalidDicomError, OSError, ValueError, TypeError, LookupError):
+            return None
+        needed = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+        if not images or any(not image.get(name) for image in images for name in needed):
+            return None
+        if len({(i.StudyInstanceUID, i.SeriesInstanceUID) for i in images}) > 1:
+            return None
+        if geometry.shape[0] > 1 and not geometry.is_spatial:
+            return None
+        stated = source.slices_for_dicom_writer()
+        return cls(images, _matched(images, paths, stated, geometry), geometry)
+
+    @property
+    def first(self) -> Any:
+        """Header of the first image."""
+        return self.images[0]
+
+    @property
+    def is_multiframe(self) -> bool:
+        """Whether one file holds several frames."""
+        return any(_frame_count(image) > 1 for image in self.images)
+
+    def reference(self, z: int) -> tuple[str, str, list[int] | None]:
+        """SOP class, SOP instance and frame number (from 1; ``None`` in single-frame images)."""
+        number, frame = self.frames[z]
+        image = self.images[number]
+        frames = [frame + 1] if _frame_count(image) > 1 else None
+        return str(image.SOPClassUID), str(image.SOPInstanceUID), frames
+
+    def patient(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Indices ``(n, 3)`` as ``(z, y, x)`` -> LPS mm ``(n, 3)`` as ``(x, y, z)``."""
+        return np.array([self.geometry.to_patient(tuple(point)) for point in points])
+
+
+def is_dicom(source: SourceRef | None) -> bool:
+    """Whether a case was read from DICOM files."""
+    from pydicom.misc import is_dicom as has_preamble
+
+    files = () if source is None else source.open_for_dicom_writer()
+    if not files:
+        return False
+    if has_preamble(files[0]):
+        return True
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    try:  # old files lack the preamble
+        return "SOPInstanceUID" in pydicom.dcmread(files[0], specific_tags=["SOPInstanceUID"])
+    except (InvalidDicomError, OSError, ValueError):
+        return False
+
+
+def _complete(image: Any) -> None:
+    """Text as unicode; what every result must state, empty where the source leaves it out."""
+    image.decode()
+    for name in _TYPE_2:
+        if name not in image:
+            setattr(image, name, "")
+    # Some archives leave half a reference to the study behind; copied, it would be our error.
+    if any(
+        "ReferencedSOPClassUID" not in item for item in image.get("ReferencedStudySequence", ())
+    ):
+        del image.ReferencedStudySequence
+
+
+def _frame_count(image: Any) -> int:
+    return int(image.get("NumberOfFrames") or 1)
+
+
+def _matched(
+    images: Sequence[Any],
+    paths: Sequence[Path],
+    stated: Sequence[tuple[Path, int]],
+    geometry: Geometry,
+) -> tuple[tuple[int, int], ...]:
+    """Image and frame of every slice, checked against the grid; empty where they are not it."""
+    numbers = {path: number for number, path in enumerate(paths)}
+    every = [(n, frame) for n, image in enumerate(images) for frame in range(_frame_count(image))]
+    frames = [(numbers[path], frame) for path, frame in stated] or every
+    shape = (int(images[0].get("Rows") or 0), int(images[0].get("Columns") or 0))
+    if shape != geometry.shape[1:]:
+        return ()
+    if not geometry.is_spatial:
+        return tuple(frames) if len(frames) == geometry.shape[0] else ()
+    step = min(s for s in geometry.spacing if s is not None)
+    found: list[tuple[int, int] | None] = [None] * geometry.shape[0]
+    for number, frame in frames:
+        corner, along = _plane(images[number], frame)
+        if corner is None or along is None:
+            return ()
+        z, y, x = geometry.to_index(corner)
+        at = round(float(z))
+        if not 0 <= at < len(found) or max(abs(y), abs(x)) > 0.5:
+            continue
+        if abs(z - at) * (geometry.spacing[0] or step) > 0.3 * step + 0.01 and len(frames) > 1:
+            continue
+        direction = np.asarray(geometry.direction)
+        if (
+            max(abs(direction[:, 2] - along[:3]).max(), abs(direction[:, 1] - along[3:]).max())
+            > 0.01
+        ):
+            return ()
+        if found[at] is None:
+            found[at] = (number, frame)
+    kept = tuple(pair for pair in found if pair is not None)
+    return kept if len(kept) == len(found) else ()
+
+
+def _plane(image: Any, frame: int) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    """ImagePositionPatient and ImageOrientationPatient of a frame, where stated."""
+    groups = [image]
+    for name, at in (
+        ("SharedFunctionalGroupsSequence", 0),
+        ("PerFrameFunctionalGroupsSequence", frame),
+    ):
+        items = image.get(name)
+        if items and at < len(items):
+            groups.insert(0, items[at])
+    values: list[NDArray[np.float64] | None] = []
+    for group, name in (
+        ("PlanePositionSequence", "ImagePositionPatient"),
+        ("PlaneOrientationSequence", "ImageOrientationPatient"),
+    ):
+        homes = [item for g in groups for item in (g.get(group) or ())] + [image]
+        value = next((home.get(name) for home in homes if home.get(name) is not None), None)
+        values.append(None if value is None else np.array([float(v) for v in value]))
+    return values[0], values[1]
