@@ -128,13 +128,6 @@ def predict(
         if masks is not None:
             say(f"Masks: {masks}", quiet=quiet)
     return tell_refused(done.refused, done.rejected, done=bool(done.done))
-    if done.refused:
-        for refusal in done.refused[:5]:
-            then = f" {refusal.remedy}" if refusal.remedy else ""
-            typer.echo(f"diaphane: refused {refusal.file}: {refusal.problem}{then}", err=True)
-        typer.echo(f"diaphane: {len(done.refused)} refused, see {done.rejected}", err=True)
-        return SOME_REFUSED if done.done else NOTHING_DONE
-    return DONE
 
 
 def _dicom_form(form: str | None, seg: str) -> str:
