@@ -182,6 +182,9 @@ def test_a_mask_goes_along(study, tmp_path):
     data = pydicom.dcmread(segmentation)
     assert [item.SegmentNumber for item in data.SegmentSequence] == [1, 2]
     assert data.pixel_array.sum() == (mask > 0).sum()
+    converted(tmp_path / "dicom", tmp_path / "again.nrrd", "--mask", segmentation)
+    again = read(tmp_path / "again_mask.nrrd").voxels
+    assert np.array_equal(again, np.array([0, 0, 1, 0, 0, 2])[mask])
     assert not leaks(tmp_path / "dicom", secrets_of(study))
     wrong = convert(study, tmp_path / "b.nii.gz", "--series", 4, "--mask", tmp_path / "m.mha")
     assert wrong.exit_code == 3

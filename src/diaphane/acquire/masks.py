@@ -57,8 +57,7 @@ class MaskReader:
         InputError
             When it is damaged, or a DICOM mask has no place on the grid of the image.
         """
-        dicom = _dicom_mask(path)
-        labels = read_labels(path, image) if dicom is None else self._drawn(dicom, image, files)
+        labels = read_labels(path, image, files, self.names)
         voxels = labels.voxels
         if self.names is not None:
             unknown = sorted(set(np.unique(voxels).tolist()) - set(self.names) - {0})
@@ -70,15 +69,6 @@ class MaskReader:
             high = self.values[-1]
             voxels = (voxels == high).astype(np.uint8) if high else np.zeros_like(voxels)
         return labels.with_voxels(voxels)
-
-    def _drawn(self, path: Path, image: Volume, files: Sequence[Path]) -> Volume:
-        opened = open_mask(path)
-        values = _values_of(opened.segments, self.names)
-        labels = label_map(opened, Target.of_files(image.geometry, files), list(values), "refuse")
-        table = np.zeros(max(values, default=0) + 1, np.uint16)
-        for number, value in values.items():
-            table[number] = value
-        return labels.with_voxels(_whole(table[labels.voxels], path))
 
     @property
     def values(self) -> tuple[int, ...]:
@@ -108,14 +98,38 @@ class MaskReader:
         return {value: str(value) for value in self.values if value != 0}
 
 
-def read_labels(path: Path, image: Volume) -> Volume:
+def read_labels(
+    path: Path,
+    image: Volume,
+    files: Sequence[Path] = (),
+    names: Mapping[int, str] | None = None,
+) -> Volume:
     """The mask at ``path`` with its own values, on the grid of ``image``.
+
+    A DICOM SEG or RT Structure Set is drawn there; its values are the numbers of its segments, or
+    those that ``names`` gives them.
+
+    Parameters
+    ----------
+    files:
+        Of the image, in slice order, where it is DICOM.
+    names:
+        Label by value.
 
     Raises
     ------
     DatasetError
         When it is in colour, holds fractions, or does not fit the image.
     """
+    dicom = _dicom_mask(path)
+    if dicom is not None:
+        opened = open_mask(dicom)
+        values = _values_of(opened.segments, names)
+        labels = label_map(opened, Target.of_files(image.geometry, files), list(values), "refuse")
+        table = np.zeros(max(values, default=0) + 1, np.uint16)
+        for number, value in values.items():
+            table[number] = value
+        return labels.with_voxels(_whole(table[labels.voxels], path))
     mask = _labels(path)
     if mask.shape != image.shape:
         raise DatasetError(

@@ -29,7 +29,7 @@ from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.core.protocols import Progress, silent
 from diaphane.core.saving import known_steps, write_volume
 from diaphane.core.volume import Volume
-from diaphane.report.segmentation import is_dicom, write_label_segmentation
+from diaphane.report.dicom import is_dicom, write_label_segmentation
 from diaphane.report.series import Filing, write_series
 
 DICOM = "dicom"
@@ -238,7 +238,8 @@ def _write(loaded: Loaded, out: Path, form: str, how: Conversion) -> tuple[list[
     if how.modality is not None:
         unit = "HU" if how.modality == "CT" else volume.unit
         volume = replace(volume, modality=how.modality, unit=unit)
-    mask = None if how.mask is None else read_labels(how.mask, volume)
+    files = loaded.source.open_for_dicom_writer() if loaded.identity and loaded.source else ()
+    mask = None if how.mask is None else read_labels(how.mask, volume, files)
     if form != DICOM:
         if form == "png":
             volume = whole_numbers(volume, out)

@@ -335,8 +335,8 @@ def _cells(listed: SeriesList, folder: Path, base: Path) -> list[str]:
     def mark(number: int, place: Path) -> str:
         series = listed.series[number]
         others = [listed.series[n] for n in inside[place] if n >= 0]
-        word = str(series.number)
-        alone = series.number is not None and sum(o.matches(word) for o in others) == 1
-        return word if alone else series.key
+        # The label is the number, or number.index where the series makes several volumes.
+        alone = series.number is not None and sum(o.matches(series.label) for o in others) == 1
+        return series.label if alone else series.key
 
     return [cell(number) for number in range(len(listed.series))]

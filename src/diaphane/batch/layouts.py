@@ -32,7 +32,7 @@ from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.core.protocols import Progress, silent
 from diaphane.core.saving import write_volume
 from diaphane.core.volume import Volume
-from diaphane.report.segmentation import is_dicom
+from diaphane.report.dicom import is_dicom
 
 FORMATS = ("nii.gz", "nii", "mha", "nrrd", "png")
 _COLOURS = ("R", "G", "B")
