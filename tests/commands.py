@@ -17,7 +17,7 @@ from pathlib import Path
 
 _LIBRARIES = (
     "diaphane.apps", "diaphane.cli", "diaphane.explain", "diaphane.learn", "diaphane.report",
-    "SimpleITK", "highdicom", "nibabel", "onnx", "onnxruntime", "pydicom", "scipy.ndimage",
+    "diaphane.serve", "pynetdicom", "SimpleITK", "highdicom", "nibabel", "onnx", "onnxruntime", "pydicom", "scipy.ndimage",
     "scipy.optimize", "skimage.measure", "sklearn.metrics", "sklearn.model_selection",
     "torch._dynamo",
 )  # fmt: skip

@@ -14,6 +14,7 @@ VERBS = (
     "demo",
     "info",
     "analyze",
+    "receive",
     "train",
     "pretrain",
     "plan",

@@ -3,4 +3,8 @@
 Apps are handed in as functions; nothing here imports torch. Needs ``diaphane[serve]``.
 """
 
-__all__: list[str] = []
+from diaphane.serve.access import Access, Limits
+from diaphane.serve.receiver import Receiver, Service
+from diaphane.serve.store import Room
+
+__all__ = ["Access", "Limits", "Receiver", "Room", "Service"]
