@@ -281,7 +281,7 @@ def test_judgements_are_coded(tmp_path) -> None:
     write_dicom(analysed(tmp_path / "in"), tmp_path)
     rated, unrated = _groups(tmp_path / "sr.dcm")
     shares = {
-        item.ContentSequence[1].TextValue: float(item.MeasuredValueSequence[0].NumericValue)
+        item.ContentSequence[-1].TextValue: float(item.MeasuredValueSequence[0].NumericValue)
         for item in _named(rated, "Calibrated probability")
     }
     assert shares == {"benign": 0.25, "malignant": 0.75}

@@ -32,9 +32,10 @@ _AXES = ("long_axis", "short_axis")
 def write(analysis: Analysis, outlined: Outlined, path: Path, segmentation: Any | None) -> None:
     """Write the findings, each as one measurement group.
 
-    A group with a segment follows TID 1411, any other TID 1410. Every quantity is inferred from
-    coordinates on the source image: the axes from their end points, the rest from the outline on
-    the key image; so viewers that need coordinates show all of them.
+    A group with a segment follows TID 1411, any other TID 1410. Beside the segment stand the
+    outline on the key image and, in the quantities of the axes, their end points: viewers that
+    show no segments need coordinates to draw a finding. Without axes the other quantities have
+    the place of the finding.
 
     Parameters
     ----------
@@ -168,6 +169,10 @@ class _Group:
                 referenced_region=self._drawn(self._place(), region=True), **about
             )
         content = group[0].ContentSequence
+        if self.number is not None:
+            outline = self._drawn(self._place(), "outline")
+            outline.RelationshipType = "CONTAINS"
+            content.append(outline)
         for item in (*self._quantities(), *self._judgement()):
             content.append(item)
         return group
@@ -218,7 +223,13 @@ class _Group:
             return _on(z, np.array(corners)), "POLYLINE"
         return np.array([finding.location.centre_index], dtype=np.float64), "POINT"
 
-    def _drawn(self, place: tuple[NDArray[np.float64], str], *, region: bool = False) -> Any:
+    def _drawn(
+        self,
+        place: tuple[NDArray[np.float64], str],
+        purpose: str = "source",
+        *,
+        region: bool = False,
+    ) -> Any:
         """Coordinates as an item: on the source image, else in the frame of reference.
 
         On an image they are (column, row) with the corner of the first pixel at 0, 0
@@ -228,7 +239,7 @@ class _Group:
 
         points, shape = place
         closed = shape == "POLYLINE" and len(points) > 2
-        purpose = concept("document", "place" if closed else "source")
+        name = concept("document", purpose)
         if closed:
             points = np.concatenate([points, points[:1]])
         if self.source.frames:
@@ -238,13 +249,13 @@ class _Group:
             flat = points[:, [2, 1]] + 0.5
             if region:
                 return hd.sr.ImageRegion(shape, flat, source_image=image)
-            return hd.sr.CoordinatesForMeasurement(shape, flat, image, purpose)
+            return hd.sr.CoordinatesForMeasurement(shape, flat, image, name)
         frame_of_reference = self.source.first.FrameOfReferenceUID
         mm = self.source.patient(points)
         shape = "POLYGON" if closed else shape
         if region:
             return hd.sr.ImageRegion3D(shape, mm, frame_of_reference_uid=frame_of_reference)
-        return hd.sr.CoordinatesForMeasurement3D(shape, mm, frame_of_reference, purpose=purpose)
+        return hd.sr.CoordinatesForMeasurement3D(shape, mm, frame_of_reference, purpose=name)
 
     def _quantities(self) -> list[Any]:
         """Measurements in their order, which begins with the axes."""
@@ -252,12 +263,11 @@ class _Group:
         axes = {"long_axis": finding.long_axis, "short_axis": finding.short_axis}
         ordered = sorted(finding.measurements, key=lambda m: m.code not in _AXES)
         made = []
-        place = self._place()
         for measured in ordered:
             if not knows("measure", measured.code) or not np.isfinite(measured.value):
                 continue
             axis = axes.get(measured.code)
-            drawn = place
+            drawn = None if finding.long_axis is not None else self._place()
             if axis is not None:
                 drawn = np.array([axis.start, axis.end], dtype=np.float64), "POLYLINE"
             extra = []
@@ -274,23 +284,26 @@ class _Group:
         name: Any,
         value: float,
         unit: str,
-        place: tuple[NDArray[np.float64], str],
+        place: tuple[NDArray[np.float64], str] | None,
         extra: Sequence[Any] = (),
     ) -> Any:
-        """A quantity; the coordinates come first, since viewers look at the first item only."""
+        """A quantity; its coordinates come first, since viewers look at the first item only."""
         import highdicom as hd
 
         item = hd.sr.NumContentItem(
             name, _rounded(value), concept("unit", unit), relationship_type="CONTAINS"
         )
-        item.ContentSequence = hd.sr.ContentSequence([self._drawn(place), *extra])
+        content = [] if place is None else [self._drawn(place)]
+        if content or extra:
+            item.ContentSequence = hd.sr.ContentSequence([*content, *extra])
         return item
 
     def _judgement(self) -> list[Any]:
         """Calibrated probabilities and prediction set, or the coded reasons for none; a comment."""
         import highdicom as hd
 
-        said, place = self.finding.assessment, self._place()
+        said = self.finding.assessment
+        place = None if self.finding.long_axis is not None else self._place()
         items: list[Any] = []
         for name, share in (said.probability or {}).items():
             of_class = hd.sr.TextContentItem(
