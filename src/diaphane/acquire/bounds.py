@@ -8,11 +8,13 @@ from diaphane.acquire.options import Limits
 from diaphane.core.errors import OverLimit
 
 LIMITS = Limits()
-SMALL = 256 * 2**20
+SMALL = 128 * 2**20
 """Bytes that anything may grow to, however small the file."""
 
 
-def require_proportion(path: Path, grown: int, stored: int, limits: Limits = LIMITS) -> None:
+def require_proportion(
+    path: Path, grown: int, stored: int, limits: Limits = LIMITS, *, small: int = SMALL
+) -> None:
     """Refuse data that would grow out of proportion: genuine images do not.
 
     Parameters
@@ -21,13 +23,15 @@ def require_proportion(path: Path, grown: int, stored: int, limits: Limits = LIM
         For the message.
     grown, stored:
         Bytes in memory and in the file.
+    small:
+        Bytes that anything may grow to.
 
     Raises
     ------
     OverLimit
-        Beyond 256 MiB and ``limits.archive_ratio`` times what is stored.
+        Beyond ``small`` and ``limits.archive_ratio`` times what is stored.
     """
-    if grown > SMALL and grown > limits.archive_ratio * max(stored, 1):
+    if grown > small and grown > limits.archive_ratio * max(stored, 1):
         raise OverLimit(
             f"{stored} stored bytes would grow to {grown}, more than "
             f"{limits.archive_ratio:g} times as much.",

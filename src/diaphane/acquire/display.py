@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from diaphane.acquire.headers import Header
+from diaphane.acquire.parsing import damaged, parsed
 from diaphane.acquire.planes import Plane
 from diaphane.acquire.quiet import quiet
 from diaphane.acquire.stored import is_inverted, read_table, stored_range, uses_modality_lut
-from diaphane.core.errors import UnreadableFile
 
 _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
@@ -61,24 +61,13 @@ def _turned(ends: tuple[float, float], plane: Plane) -> tuple[float, float]:
 
 
 def _of_table(header: Header, facts: dict[str, Any]) -> tuple[float, float] | None:
-    import pydicom
-
     try:
         with quiet():
-            data = pydicom.dcmread(
-                header.path,
-                stop_before_pixels=True,
-                force=True,
-                specific_tags=["VOILUTSequence", "PixelRepresentation"],
-            )
+            data = parsed(header.path, tags=["VOILUTSequence", "PixelRepresentation"])
             items: Sequence[Any] = data.get("VOILUTSequence") or []
             table = read_table(items[0], header) if items else None
-    except UnreadableFile:
-        raise
     except Exception as error:  # pydicom raises whatever a damaged file makes it meet
-        raise UnreadableFile(
-            f"The VOI LUT is damaged ({type(error).__name__}).", path=header.path
-        ) from error
+        raise damaged(header.path, error, "VOI LUT is") from error
     if table is None:
         return None
     facts["voi_lut"] = (table.first, len(table.values), table.bits)

@@ -15,8 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from diaphane.acquire.bounds import LIMITS
+from diaphane.acquire.options import Limits
+from diaphane.acquire.parsing import damaged, dicom_stream, parsed, too_deep
 from diaphane.acquire.quiet import quiet
-from diaphane.core.errors import UnreadableFile
+from diaphane.core.errors import OverLimit, UnreadableFile
 
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -42,6 +45,7 @@ _SHORT_VR = frozenset(
     {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT"}
 ) | {b"PN", b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US"}
 _FIRST_READ = 16 * 1024
+_LONGEST = 64 * 1024  # bytes of one text or number; the longest that its VR allows
 _TAG = struct.Struct("<HH")
 _U16 = struct.Struct("<H")
 _U32 = struct.Struct("<I")
@@ -80,6 +84,14 @@ class _Short(Exception):
     """The buffer ends before the header does."""
 
 
+class _Deep(Exception):
+    """Sequences inside sequences beyond the limit."""
+
+
+class _Long(Exception):
+    """A text or number beyond any that is allowed."""
+
+
 def looks_like_dicom(path: Path) -> bool:
     """Whether the file begins as DICOM does: ``DICM`` after 128 bytes, or a bare data set."""
     try:
@@ -98,13 +110,16 @@ def looks_like_dicom(path: Path) -> bool:
     return vr in _SHORT_VR or vr in _LONG_VR or _U32.unpack_from(start, 4)[0] < 256
 
 
-def read_elements(path: Path, wanted: Collection[int]) -> Elements:
+def read_elements(path: Path, wanted: Collection[int], limits: Limits = LIMITS) -> Elements:
     """Header of the DICOM file at ``path``.
 
     Raises
     ------
     UnreadableFile
         When it is damaged, ends too early, or is no DICOM file.
+    OverLimit
+        When it is nested too deeply, an element that is asked for is longer than its kind may be,
+        or a deflated data set would grow out of proportion.
     """
     try:
         size = path.stat().st_size
@@ -116,7 +131,7 @@ def read_elements(path: Path, wanted: Collection[int]) -> Elements:
                 stream.seek(0)
                 buffer = stream.read(amount)
                 try:
-                    return _walk_file(buffer, frozenset(wanted), size)
+                    return _walk_file(buffer, frozenset(wanted), size, limits.depth)
                 except _Short:
                     if amount >= size:
                         raise _Unusual from None
@@ -124,10 +139,14 @@ def read_elements(path: Path, wanted: Collection[int]) -> Elements:
     except OSError as error:
         raise UnreadableFile(f"Cannot be opened: {error.strerror or error}.", path=path) from error
     except (_Unusual, struct.error):
-        return _read_with_pydicom(path, wanted, size)
+        return _read_with_pydicom(path, wanted, size, limits)
+    except _Deep as error:
+        raise too_deep(path, limits) from error
+    except _Long as error:
+        raise _too_long(path) from error
 
 
-def _walk_file(buffer: bytes, wanted: frozenset[int], size: int) -> Elements:
+def _walk_file(buffer: bytes, wanted: frozenset[int], size: int, depth: int) -> Elements:
     if buffer[128:132] != b"DICM":
         raise _Unusual
     meta: dict[int, bytes] = {}
@@ -158,15 +177,21 @@ def _walk_file(buffer: bytes, wanted: frozenset[int], size: int) -> Elements:
                 syntax, values, tag, start, -1 if length == _UNDEFINED else length, size
             )
         if length == _UNDEFINED:
-            at = _skip_sequence(buffer, start, read)
+            at = _skip_sequence(buffer, start, read, depth)
             if tag in wanted:
                 values[tag] = b""
             continue
         at = start + length
         if at > total:
             raise _Short
-        if tag in wanted:
+        if tag not in wanted:
+            continue
+        if length <= _LONGEST:
             values[tag] = buffer[start:at]
+        elif read is _implicit or buffer[start - 8 : start - 6] in (b"SQ", b"UN", b"OW", b"OB"):
+            values[tag] = b""
+        else:
+            raise _Long
 
 
 def _explicit(buffer: bytes, at: int) -> tuple[int, int, int]:
@@ -190,7 +215,7 @@ def _implicit(buffer: bytes, at: int) -> tuple[int, int, int]:
     return group << 16 | element, at + 8, _U32.unpack_from(buffer, at + 4)[0]
 
 
-def _skip_sequence(buffer: bytes, at: int, read: Any) -> int:
+def _skip_sequence(buffer: bytes, at: int, read: Any, depth: int) -> int:
     """Index just after a sequence of undefined length that begins at ``at``."""
     depth_end = [_SEQUENCE_END]
     total = len(buffer)
@@ -206,18 +231,26 @@ def _skip_sequence(buffer: bytes, at: int, read: Any) -> int:
         else:
             depth_end.append(_ITEM_END if tag == _ITEM else _SEQUENCE_END)
             at = start
-        if len(depth_end) > 64:
-            raise _Unusual
+        if len(depth_end) > 2 * depth:  # sequences, and their items
+            raise _Deep
     return at
 
 
-def _read_with_pydicom(path: Path, wanted: Collection[int], size: int) -> Elements:
+def _too_long(path: Path) -> OverLimit:
+    return OverLimit(
+        f"A text or number of the header is longer than {_LONGEST} bytes.",
+        path=path,
+        remedy="The file is damaged, or made to do harm; export it again.",
+    )
+
+
+def _read_with_pydicom(path: Path, wanted: Collection[int], size: int, limits: Limits) -> Elements:
 
     import pydicom
     from pydicom.errors import InvalidDicomError
 
     try:
-        with quiet(), path.open("rb") as stream:
+        with quiet(), dicom_stream(path, limits) as stream:
             data = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
             end = stream.tell()
             values = {tag: _raw(data, tag) for tag in wanted if tag in data}
@@ -227,16 +260,16 @@ def _read_with_pydicom(path: Path, wanted: Collection[int], size: int) -> Elemen
                 syntax = IMPLICIT if data.original_encoding[0] else EXPLICIT
             pixel = (0, -1, -1)
             if syntax in DEFLATED:
-                pixel = _deflated_pixels(path)
+                pixel = _deflated_pixels(path, limits)
             else:
                 stream.seek(end)
                 pixel = _pixel_element(stream.read(12), end, syntax)
     except (InvalidDicomError, OSError) as error:
         raise UnreadableFile("This is not a readable DICOM file.", path=path) from error
     except Exception as error:  # pydicom raises whatever a damaged file makes it meet
-        raise UnreadableFile(
-            f"The DICOM header is damaged ({type(error).__name__}).", path=path
-        ) from error
+        raise damaged(path, error) from error
+    if any(len(value) > _LONGEST for value in values.values()):
+        raise _too_long(path)
     if values.get(MEDIA_CLASS) is None and 0x00080016 not in values and 0x00080060 not in values:
         raise UnreadableFile("This is not a DICOM image file, or it is cut short.", path=path)
     return Elements(syntax, values, *pixel, size)
@@ -256,10 +289,8 @@ def _pixel_element(start: bytes, at: int, syntax: str) -> tuple[int, int, int]:
     return tag, at + offset, -1 if length == _UNDEFINED else length
 
 
-def _deflated_pixels(path: Path) -> tuple[int, int, int]:
-    import pydicom
-
-    data = pydicom.dcmread(path, force=True)
+def _deflated_pixels(path: Path, limits: Limits) -> tuple[int, int, int]:
+    data = parsed(path, pixels=True, limits=limits)
     for tag in (PIXEL_DATA, FLOAT_PIXELS, DOUBLE_PIXELS):
         if tag in data:
             return tag, -1, len(data[tag].value)

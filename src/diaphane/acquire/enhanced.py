@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from diaphane.acquire.headers import Header
+from diaphane.acquire.parsing import damaged, parsed
 from diaphane.acquire.planes import Plane
 from diaphane.acquire.quiet import quiet
 from diaphane.acquire.traits import frame_traits
-from diaphane.core.errors import GeometryError, InputError, UnreadableFile
+from diaphane.core.errors import GeometryError, UnreadableFile
 
 # Stack, place in it, position and orientation of the plane.
 _SPACE = frozenset({0x00209056, 0x00209057, 0x00200032, 0x00200037})
@@ -28,11 +29,9 @@ def enhanced_planes(header: Header) -> list[Plane]:
     GeometryError
         When a frame does not state its place.
     """
-    import pydicom
-
     try:
         with quiet():
-            data = pydicom.dcmread(header.path, stop_before_pixels=True, force=True)
+            data = parsed(header.path)
             shared = _first(data, "SharedFunctionalGroupsSequence")
             frames = list(data.get("PerFrameFunctionalGroupsSequence", None) or [])
             if len(frames) != header.frames:
@@ -42,12 +41,8 @@ def enhanced_planes(header: Header) -> list[Plane]:
                 )
             others = _other_dimensions(data)
             return [_plane(header, i, frame, shared, others) for i, frame in enumerate(frames)]
-    except InputError:
-        raise
     except Exception as error:  # pydicom raises whatever a damaged file makes it meet
-        raise UnreadableFile(
-            f"The functional groups are damaged ({type(error).__name__}).", path=header.path
-        ) from error
+        raise damaged(header.path, error, "functional groups are") from error
 
 
 def _plane(header: Header, index: int, frame: Any, shared: Any, others: Sequence[int]) -> Plane:

@@ -20,6 +20,7 @@ from diaphane.acquire.headers import Header, read_header
 from diaphane.acquire.isolation import Budget, isolated
 from diaphane.acquire.jpeg12 import decode_jpeg12, is_jpeg12
 from diaphane.acquire.options import Limits
+from diaphane.acquire.parsing import parsed
 from diaphane.acquire.quiet import quiet
 from diaphane.acquire.stored import (
     high_bit,
@@ -109,7 +110,7 @@ def decode_here(header: Header, frames: Sequence[int]) -> Iterator[Array]:
             for pixels in found:
                 _require_shape(pixels, header)
                 yield pixels
-    except (DiaphaneError, MemoryError):
+    except (DiaphaneError, MemoryError, RecursionError):
         raise
     except Exception as error:  # decoders raise whatever damaged data make them meet
         raise UnreadableFile(
@@ -120,10 +121,9 @@ def decode_here(header: Header, frames: Sequence[int]) -> Iterator[Array]:
 
 
 def _frames(header: Header, frames: Sequence[int], decoder: Any, syntax: Any) -> Iterator[Array]:
-    import pydicom
     from pydicom.pixels import apply_color_lut
 
-    data = pydicom.dcmread(header.path, force=True)
+    data = parsed(header.path, pixels=True)
     if "TransferSyntaxUID" not in getattr(data, "file_meta", {}):
         data.file_meta.TransferSyntaxUID = syntax
     plugin = next((p for p in _TRUSTED if p in decoder.available_plugins), "")

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from diaphane.acquire.bounds import require_voxels
 from diaphane.acquire.elements import (
     DOUBLE_PIXELS,
     FLOAT_PIXELS,
-    NATIVE_LITTLE,
     Elements,
     read_elements,
 )
@@ -100,6 +100,8 @@ _OTHER_MODALITIES = frozenset(
 )
 
 Floats = tuple[float, ...]
+_MILLIMETRES = frozenset({"position", "spacing", "imager_spacing", "thickness", "between"})
+_FARTHEST, _LARGEST = 1e6, 1e30  # mm, and any other number
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +246,7 @@ def read_header(path: Path) -> Header:
     Raises
     ------
     UnreadableFile
-        When it is damaged, cut short, or states numbers that are none.
+        When it is damaged, cut short, or states numbers that cannot be.
     """
     elements = read_elements(path, _NAMES)
     text = {_NAMES[tag]: value for tag, value in elements.values.items()}
@@ -335,6 +337,8 @@ def check_pixels(header: Header) -> None:
     ------
     UnreadableFile
         When sizes are zero or the declared pixels do not fit into the file.
+    OverLimit
+        When there are more voxels than are read.
     """
     elements = header.elements
     path = header.path
@@ -352,6 +356,9 @@ def check_pixels(header: Header) -> None:
             remedy="Export the image again.",
         )
     if elements.pixel_length < 0:  # encapsulated: each frame is held against its size when decoded
+        require_voxels(path, header.rows * header.columns * header.frames)
+        if header.frames > elements.file_size // 8:  # an item of nothing takes 8 bytes
+            raise UnreadableFile(f"{header.frames} frames cannot be in this file.", path=path)
         return
     expected = header.bytes_expected
     if elements.pixel_length < expected:
@@ -361,8 +368,7 @@ def check_pixels(header: Header) -> None:
             path=path,
             remedy="Export the image again.",
         )
-    native = elements.syntax in NATIVE_LITTLE
-    if native and elements.pixel_offset + expected > elements.file_size:
+    if elements.pixel_offset > 0 and elements.pixel_offset + expected > elements.file_size:
         missing = elements.pixel_offset + expected - elements.file_size
         raise UnreadableFile(
             f"The file is cut short: {missing} bytes of pixels are missing.",
@@ -381,8 +387,9 @@ def _number(text: str, name: str, path: Path) -> float:
         value = float(text)
     except ValueError:
         value = float("nan")
-    if value - value != 0.0:  # NaN or infinite
+    if not abs(value) <= (_FARTHEST if name in _MILLIMETRES else _LARGEST):  # also NaN
+        what = name.replace("_", " ")
         raise UnreadableFile(
-            f"The header states a {name.replace('_', ' ')} that is not a number.", path=path
+            f"The header states a {what} that is not a number, or too large.", path=path
         )
     return value

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from diaphane.acquire.parsing import damaged, parsed
 from diaphane.acquire.quiet import quiet
 from diaphane.core.case import Identity
-from diaphane.core.errors import UnreadableFile
 
 _FIELDS = {
     "patient_name": "PatientName",
@@ -28,18 +28,12 @@ def read_identity(path: Path) -> Identity:
     UnreadableFile
         When the header is damaged.
     """
-    import pydicom
-
     try:
         with quiet():
-            data = pydicom.dcmread(
-                path, stop_before_pixels=True, force=True, specific_tags=list(_FIELDS.values())
-            )
+            data = parsed(path, tags=_FIELDS.values())
             return Identity(**{name: _text(data, tag) for name, tag in _FIELDS.items()})
     except Exception as error:  # pydicom raises whatever a damaged file makes it meet
-        raise UnreadableFile(
-            f"The DICOM header is damaged ({type(error).__name__}).", path=path
-        ) from error
+        raise damaged(path, error) from error
 
 
 def _text(data: object, name: str) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diaphane.acquire.headers import OVERLAY_GROUPS, Header
+from diaphane.acquire.parsing import damaged, parsed
 from diaphane.acquire.planes import Plane
 from diaphane.acquire.quiet import quiet
 from diaphane.core.errors import UnreadableFile
@@ -54,12 +55,8 @@ def overlay_masks(planes: Sequence[Plane], geometry: Geometry) -> dict[str, Volu
             try:
                 with quiet():
                     _draw(mask[z], data, group, plane.frame)
-            except UnreadableFile:
-                raise
             except Exception as error:  # pydicom raises whatever a damaged file makes it meet
-                raise UnreadableFile(
-                    f"The overlay {group:X} is damaged ({type(error).__name__}).", path=path
-                ) from error
+                raise damaged(header.path, error, f"overlay {group:X} is") from error
     return {group: Volume(mask, geometry, "SEG") for group, mask in sorted(found.items())}
 
 
@@ -67,7 +64,7 @@ def _read(header: Header) -> Any:
     import pydicom
 
     with quiet():
-        data = pydicom.dcmread(header.path, force=True)
+        data = parsed(header.path, pixels=True)
         if "TransferSyntaxUID" not in getattr(data, "file_meta", {}):
             data.file_meta.TransferSyntaxUID = pydicom.uid.UID(header.elements.syntax)
     return data

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diaphane.acquire.bounds import require_proportion, require_voxels
 from diaphane.acquire.elements import NATIVE_LITTLE, PIXEL_DATA
 from diaphane.acquire.frames import decode
 from diaphane.acquire.headers import Header, check_pixels
@@ -56,6 +57,7 @@ def read_voxels(planes: Sequence[Plane], threads: int | None = None) -> Array:
     files = _by_file(planes)
     for (_, header), _ in files:
         check_pixels(header)
+    _require_room(planes, [header for (_, header), _ in files])
     if first.elements.pixel_length < 0:
         # Compressed data may declare any size: one file must decode to it before the rest
         # is allocated.
@@ -74,6 +76,18 @@ def read_voxels(planes: Sequence[Plane], threads: int | None = None) -> Array:
         _fill(out, files, threads)
     replace_padding(out, planes, partial(_rescaled_ends, out.dtype))
     return out
+
+
+def _require_room(planes: Sequence[Plane], headers: Sequence[Header]) -> None:
+    """Refuse a volume too large, or too large for its files; each alone may be small."""
+    first = planes[0].header
+    place = first.path if len(headers) == 1 else first.path.parent
+    require_voxels(place, len(planes) * first.rows * first.columns)
+    require_proportion(
+        place,
+        sum(header.bytes_expected for header in headers),
+        sum(header.elements.file_size for header in headers),
+    )
 
 
 def _rescaled_ends(dtype: np.dtype[Any], plane: Plane, ends: tuple[int, int]) -> Any:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from diaphane.acquire.headers import Header
+from diaphane.acquire.parsing import damaged, parsed
 from diaphane.acquire.quiet import quiet
-from diaphane.core.errors import UnreadableFile
 
 _FORMATS = ("", "2-D", "M-mode", "spectrum", "waveform", "graphics")
 _TYPES = (
@@ -63,19 +63,13 @@ def regions_of(header: Header) -> tuple[Region, ...]:
     UnreadableFile
         When their sequence is damaged.
     """
-    import pydicom
-
     name = "SequenceOfUltrasoundRegions"
     try:
         with quiet():
-            data = pydicom.dcmread(
-                header.path, stop_before_pixels=True, force=True, specific_tags=[name]
-            )
+            data = parsed(header.path, tags=[name])
             return tuple(_region(item) for item in data.get(name) or [])
     except Exception as error:  # pydicom raises whatever a damaged file makes it meet
-        raise UnreadableFile(
-            f"The ultrasound regions are damaged ({type(error).__name__}).", path=header.path
-        ) from error
+        raise damaged(header.path, error, "ultrasound regions are") from error
 
 
 def region_spacing(
