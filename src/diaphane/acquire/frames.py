@@ -171,10 +171,14 @@ def _require_size(data: bytes, index: int, header: Header) -> None:
 
 
 def _syntax_name(syntax: Any) -> str:
+    if not set(syntax) <= set("0123456789."):
+        return "(damaged)"
     name = str(getattr(syntax, "name", syntax))
     return name if name == str(syntax) else f"{name} ({syntax})"
 
 
 def _brief(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split())
+    if not text or not text.isprintable():  # what is quoted may be anything in the file
+        return type(error).__name__
     return text if len(text) <= 160 else text[:157] + "..."

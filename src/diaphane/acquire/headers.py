@@ -101,7 +101,7 @@ _OTHER_MODALITIES = frozenset(
 
 Floats = tuple[float, ...]
 _MILLIMETRES = frozenset({"position", "spacing", "imager_spacing", "thickness", "between"})
-_FARTHEST, _LARGEST = 1e6, 1e30  # mm, and any other number
+FARTHEST, LARGEST = 1e6, 1e28  # mm, and any other number
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +255,9 @@ def read_header(path: Path) -> Header:
         return _words(text.get(name, b""))
 
     def word(name: str) -> str:
-        return "\\".join(words(name))
+        joined = "\\".join(words(name))
+        # A damaged length makes a text run into what follows, such as the patient's name.
+        return joined if joined.isprintable() and len(joined) <= 256 else ""
 
     def numbers(name: str, count: int) -> Floats:
         found = words(name)
@@ -295,7 +297,7 @@ def read_header(path: Path) -> Header:
             text.get("birth_date", b"").strip(b"\0 "),
         ),
         modality=word("modality") or "OT",
-        image_type=words("image_type"),
+        image_type=tuple(word for word in words("image_type") if word.isprintable()),
         manufacturer=word("manufacturer"),
         description=word("description"),
         body_part=word("body_part"),
@@ -387,7 +389,7 @@ def _number(text: str, name: str, path: Path) -> float:
         value = float(text)
     except ValueError:
         value = float("nan")
-    if not abs(value) <= (_FARTHEST if name in _MILLIMETRES else _LARGEST):  # also NaN
+    if not abs(value) <= (FARTHEST if name in _MILLIMETRES else LARGEST):  # also NaN
         what = name.replace("_", " ")
         raise UnreadableFile(
             f"The header states a {what} that is not a number, or too large.", path=path

@@ -23,7 +23,7 @@ from diaphane.core.volume import Volume
 from diaphane.privacy import Pseudonymiser
 
 MAX_BYTES = 64 * 2**30
-_SMALL = 256 * 2**20
+_SMALL = 128 * 2**20
 _CHANNELS = 4  # a last axis as short as this is colours, where the two before are longer
 _MAX_RATIO = 200  # of a large array to its compressed size; photographs reach 10
 
@@ -48,7 +48,7 @@ class _Archive:
         try:
             with np.load(self.path, allow_pickle=False) as archive:
                 return np.asarray(archive[name])
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # zipfile raises whatever a damaged archive makes it meet
             problem = (
                 f"The array '{name}' holds Python objects, which are never loaded."
                 if "pickle" in str(error).lower() or "object" in str(error).lower()
@@ -77,7 +77,7 @@ def open_medmnist(path: Path, *, strict: bool = True) -> Dataset:
     try:
         with np.load(path, allow_pickle=False) as opened:
             names = set(opened.files)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile raises whatever a damaged archive makes it meet
         raise DatasetError("This is not a readable npz archive.", path=path) from error
     entries: list[Entry] = []
     columns: tuple[str, ...] = ()
@@ -117,7 +117,9 @@ def _require_safe(path: Path) -> None:
                         remedy="If it is genuine, save it uncompressed.",
                     )
                 _require_header(archive, item, path)
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
+    except DatasetError:
+        raise
+    except Exception as error:  # zipfile raises whatever a damaged archive makes it meet
         raise DatasetError("This is not a readable npz archive.", path=path) from error
 
 

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from diaphane.acquire.headers import Header
+from diaphane.acquire.parsing import damaged, parsed
 from diaphane.acquire.planes import Plane, plane_of
 from diaphane.acquire.quiet import quiet
-from diaphane.core.errors import GeometryError, UnreadableFile
+from diaphane.core.errors import GeometryError
 
 _COUNT = (0x0019, 0x100A)
 
@@ -83,13 +84,11 @@ def mosaic_planes(header: Header) -> list[Plane]:
 
 def _stated(header: Header) -> tuple[int | None, Any]:
     """Number of slices and their direction, from the CSA header of either version."""
-    import pydicom
-
     try:
         with quiet():
             from nibabel.nicom import csareader
 
-            data = pydicom.dcmread(header.path, stop_before_pixels=True, force=True)
+            data = parsed(header.path)
             found = csareader.get_csa_header(data, "image")
             stated = None if found is None else csareader.get_n_mosaic(found)
             normal = None if found is None else csareader.get_slice_normal(found)
@@ -97,9 +96,7 @@ def _stated(header: Header) -> tuple[int | None, Any]:
                 stated = data[_COUNT].value
             count = None if stated is None else int(stated)
     except Exception as error:  # the reader raises whatever a damaged header makes it meet
-        raise UnreadableFile(
-            f"The mosaic's CSA header is damaged ({type(error).__name__}).", path=header.path
-        ) from error
+        raise damaged(header.path, error, "mosaic's CSA header is") from error
     if normal is not None:
         normal = np.asarray(normal, dtype=np.float64)
         length = float(np.linalg.norm(normal))

@@ -213,16 +213,17 @@ def _rescale_into(target: Array, stored: Array, plane: Plane) -> None:
         low, high = stored_range(header)
         stored = low + high - stored.astype(np.int64 if header.bits_stored > 16 else np.int32)
     if target.dtype.kind == "f":
-        if stored.dtype.kind == "f" and not np.isfinite(stored).all():
+        with np.errstate(over="ignore", invalid="ignore"):
+            if slope == 1 and intercept == 0:
+                target[...] = stored
+            else:
+                wide = np.float64 if header.bits_stored > 16 else np.float32
+                np.multiply(stored, wide(slope), out=target, casting="unsafe")
+                target += np.float32(intercept)
+        if stored.dtype.kind == "f" and not np.isfinite(target).all():
             raise InvalidVoxels(
                 "Voxels are NaN or infinite.", path=header.path, remedy="Repair the image."
             )
-        if slope == 1 and intercept == 0:
-            target[...] = stored
-            return
-        wide = np.float64 if header.bits_stored > 16 else np.float32
-        np.multiply(stored, wide(slope), out=target, casting="unsafe")
-        target += np.float32(intercept)
         return
     limits = np.iinfo(target.dtype)
     add = int(intercept)

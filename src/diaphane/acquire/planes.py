@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diaphane.acquire.headers import Header
+from diaphane.acquire.headers import FARTHEST, LARGEST, Header
 from diaphane.acquire.resampling import Resampling
 from diaphane.core.errors import (
     DuplicateSlice,
@@ -18,6 +18,7 @@ from diaphane.core.errors import (
     MissingSlice,
     MissingSpacing,
     MixedSeries,
+    UnreadableFile,
 )
 from diaphane.core.geometry import Geometry
 from diaphane.core.options import AS_IS, ReadOptions
@@ -58,6 +59,22 @@ class Plane:
     intercept: float
     traits: Mapping[str, Any] = field(default_factory=dict)
     tile: tuple[slice, slice] | None = None
+
+    def __post_init__(self) -> None:
+        where = (*self.position, *self.orientation, *self.spacing)
+        scale = (self.slope, self.intercept)
+        if not all(abs(number) <= FARTHEST for number in where):  # also NaN
+            raise GeometryError(
+                "The place of a section is stated by numbers that cannot be.",
+                path=self.header.path,
+                remedy="Export it again with its geometry.",
+            )
+        if self.slope == 0 or not all(abs(number) <= LARGEST for number in scale):
+            raise UnreadableFile(
+                "The rescale of a section is stated by numbers that cannot be.",
+                path=self.header.path,
+                remedy="Export the image again.",
+            )
 
     @property
     def rows(self) -> int:

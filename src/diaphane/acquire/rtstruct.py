@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diaphane.acquire.parsing import damaged, parsed
 from diaphane.acquire.quiet import quiet
 from diaphane.acquire.segments import Segment, Target
-from diaphane.core.errors import GeometryError, InputError, MissingSpacing, UnreadableFile
+from diaphane.core.errors import GeometryError, MissingSpacing
 
 _CLOSED = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})
 _ON_SLICE = 0.1  # of a slice
@@ -54,20 +55,14 @@ class StructureSet:
     kind = "contours"
 
     def __init__(self, path: Path) -> None:
-        import pydicom
-
         self.path = path
         try:
             with quiet():
-                data = pydicom.dcmread(path, force=True)
+                data = parsed(path)
                 self._contours = _contours(data)
                 self.segments, self._frames = _regions(data, self._contours)
-        except InputError:
-            raise
         except Exception as error:  # pydicom raises whatever a damaged file makes it meet
-            raise UnreadableFile(
-                f"The structure set is damaged ({type(error).__name__}).", path=path
-            ) from error
+            raise damaged(path, error, "structure set is") from error
 
     def drawn(
         self, target: Target, numbers: Sequence[int]

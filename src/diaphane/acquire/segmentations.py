@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from diaphane.acquire.elements import NATIVE_LITTLE
 from diaphane.acquire.frames import decode
 from diaphane.acquire.headers import Header, check_pixels, read_header
+from diaphane.acquire.parsing import damaged, parsed
 from diaphane.acquire.quiet import quiet
 from diaphane.acquire.segments import Segment, Target
-from diaphane.core.errors import GeometryError, InputError, NotApplicable, UnreadableFile
+from diaphane.core.errors import GeometryError, NotApplicable, UnreadableFile
 from diaphane.core.geometry import Geometry
 
 _ON_SLICE = 0.1  # of a slice
@@ -56,14 +57,12 @@ class Segmentation:
     """
 
     def __init__(self, path: Path) -> None:
-        import pydicom
-
         self.path = path
         self._header = read_header(path)
         check_pixels(self._header)
         try:
             with quiet():
-                data = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+                data = parsed(path)
                 self.kind = str(data.get("SegmentationType", "BINARY")).lower()
                 self._maximum = float(data.get("MaximumFractionalValue", 255) or 255)
                 self._reference = str(data.get("FrameOfReferenceUID", "") or "")
@@ -71,12 +70,8 @@ class Segmentation:
                     sorted(map(_segment, data.SegmentSequence), key=lambda s: s.number)
                 )
                 self._frames = _frames(data, self._header)
-        except InputError:
-            raise
         except Exception as error:  # pydicom raises whatever a damaged file makes it meet
-            raise UnreadableFile(
-                f"The segmentation is damaged ({type(error).__name__}).", path=path
-            ) from error
+            raise damaged(path, error, "segmentation is") from error
 
     def drawn(
         self, target: Target, numbers: Sequence[int]
