@@ -10,6 +10,8 @@ from diaphane.core.errors import OverLimit
 LIMITS = Limits()
 SMALL = 128 * 2**20
 """Bytes that anything may grow to, however small the file."""
+MASK = 512 * 2**20
+"""The same for formats of masks, which are mostly nothing and shrink a lot."""
 
 
 def require_proportion(

@@ -1,20 +1,38 @@
-"""MetaImage and NRRD files, through SimpleITK."""
+"""MetaImage and NRRD files, through SimpleITK in a worker process."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from diaphane.acquire.bounds import LIMITS, MASK, require_proportion, require_voxels
+from diaphane.acquire.isolation import Budget, isolated
 from diaphane.acquire.nifti import DEFLATE_LIMIT
-from diaphane.core.errors import GeometryError, InvalidVoxels, NotApplicable, UnreadableFile
+from diaphane.core.errors import (
+    GeometryError,
+    InvalidVoxels,
+    NotApplicable,
+    OverLimit,
+    UnreadableFile,
+)
+from diaphane.core.geometry import Geometry
 from diaphane.core.volume import Volume
 
 SUFFIXES = (".mha", ".mhd", ".nrrd", ".nhdr")
 
-_DATA_FILE = re.compile(rb"(?:^|\n)(?:ElementDataFile *=|data ?file:) *([^\r\n]+)", re.IGNORECASE)
+PRELOADED = ("SimpleITK",)
+
+_NRRD = (".nrrd", ".nhdr")
+_DATA_FILE = re.compile(
+    rb"(?:^|[\r\n])[ \t]*(?:ElementDataFile[ \t]*[=:]|data ?file[ \t]*:=?)[ \t]*([^\r\n]+)",
+    re.IGNORECASE,
+)
 _HEADER_BYTES = 64 * 1024
 
 
@@ -34,11 +52,29 @@ def read_itk(path: Path) -> Volume:
         When its axes do not span space.
     InvalidVoxels
         When values are NaN, infinite or complex.
+    OverLimit
+        When it would grow out of proportion, or takes too long.
     """
+    stated = _stated(path)
+    stored = _stored(path)
+    budget = Budget(max(LIMITS.memory_bytes, 8 * stored), 4.0 + stored / 4e6, 10.0 + stored / 1e6)
+    ((facts, voxels),) = isolated(image_of, path, budget)
+    geometry = Geometry.from_dict(facts["geometry"])
+    if not stated["spacing"]:
+        geometry = replace(geometry, spacing=(None, None, None))
+    elif facts["dimensions"] == 2:
+        geometry = replace(geometry, spacing=(None, *geometry.spacing[1:]))
+    if not (stated["place"] and stated["spacing"]):
+        geometry = replace(geometry, direction=None, origin=None)
+    return Volume(voxels, geometry).require_finite(str(path))
+
+
+def image_of(path: Path) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
+    """Voxels, geometry and number of dimensions, as a task of a worker process."""
     import SimpleITK as sitk
 
-    stated = _stated(path)
     reader = sitk.ImageFileReader()
+    reader.SetImageIO("NrrdImageIO" if path.suffix.lower() in _NRRD else "MetaImageIO")
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
@@ -49,7 +85,7 @@ def read_itk(path: Path) -> Volume:
                 path=path,
                 remedy="Split it into volumes.",
             )
-        _require_room(path, int(np.prod([int(n) for n in size], dtype=object)))
+        _require_room(reader, path)
         sitk.ProcessObject.SetGlobalWarningDisplay(False)
         image = reader.Execute()
     except RuntimeError as error:
@@ -66,14 +102,7 @@ def read_itk(path: Path) -> Volume:
         volume = Volume.from_sitk(image)
     except GeometryError as error:
         raise GeometryError(error.problem, path=path) from error
-    geometry = volume.geometry
-    if not stated["spacing"]:
-        geometry = replace(geometry, spacing=(None, None, None))
-    elif len(size) == 2:
-        geometry = replace(geometry, spacing=(None, *geometry.spacing[1:]))
-    if not (stated["place"] and stated["spacing"]):
-        geometry = replace(geometry, direction=None, origin=None)
-    return volume.with_voxels(volume.voxels, geometry).require_finite(str(path))
+    yield {"geometry": volume.geometry.to_dict(), "dimensions": len(size)}, volume.voxels
 
 
 def _stated(path: Path) -> dict[str, bool]:
@@ -101,6 +130,12 @@ def _stated(path: Path) -> dict[str, bool]:
 def _require_beside(start: bytes, path: Path) -> None:
     """Refuse a header whose data file lies in another folder: it could name any file."""
     found = _DATA_FILE.search(start)
+    if not found and len(start) == _HEADER_BYTES and b"\n\n" not in start.replace(b"\r", b""):
+        raise OverLimit(
+            f"The header is longer than {_HEADER_BYTES} bytes.",
+            path=path,
+            remedy="Take comments out of it.",
+        )
     names = [found[1].decode("latin-1").strip()] if found else []
     if found and names[0].upper().startswith("LIST"):
         names = start[found.end() :].decode("latin-1").split()
@@ -117,13 +152,26 @@ def _names(text: bytes, separator: bytes) -> set[str]:
     return {line.decode("latin-1").strip().lower() for line in lines}
 
 
-def _require_room(path: Path, voxels: int) -> None:
-    if path.suffix.lower() in (".mhd", ".nhdr"):
-        stem = path.name.split(".")[0]
-        size = sum(f.stat().st_size for f in path.parent.iterdir() if f.name.startswith(stem))
-    else:
-        size = path.stat().st_size
-    if voxels > max(size, 1) * DEFLATE_LIMIT:
+def _stored(path: Path) -> int:
+    """Bytes of the file, or of a header with the data files beside it."""
+    if path.suffix.lower() not in (".mhd", ".nhdr"):
+        return path.stat().st_size
+    stem = path.name.split(".")[0]
+    return sum(f.stat().st_size for f in path.parent.iterdir() if f.name.startswith(stem))
+
+
+def _require_room(reader: Any, path: Path) -> None:
+    """Refuse voxels that the file cannot hold, before they are read."""
+    import SimpleITK as sitk
+
+    voxels = int(np.prod([int(n) for n in reader.GetSize()], dtype=object))
+    bits = sitk.GetPixelIDValueAsString(reader.GetPixelID())
+    wide = 8 if "64" in bits else 4 if "32" in bits else 2 if "16" in bits else 1
+    grown = voxels * reader.GetNumberOfComponents() * wide
+    stored = _stored(path)
+    if grown > max(stored, 1) * DEFLATE_LIMIT:
         raise UnreadableFile(
-            f"The header declares {voxels} voxels, which {size} bytes cannot hold.", path=path
+            f"The header declares {voxels} voxels, which {stored} bytes cannot hold.", path=path
         )
+    require_voxels(path, voxels)
+    require_proportion(path, grown, stored, small=MASK)

@@ -8,8 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diaphane.acquire.bounds import MASK, require_proportion, require_voxels
 from diaphane.acquire.quiet import quiet
-from diaphane.core.errors import GeometryError, InvalidVoxels, NotApplicable, UnreadableFile
+from diaphane.core.errors import (
+    GeometryError,
+    InvalidVoxels,
+    NotApplicable,
+    OverLimit,
+    UnreadableFile,
+)
 from diaphane.core.geometry import Geometry
 from diaphane.core.volume import Volume
 
@@ -46,6 +53,8 @@ def read_nifti(path: Path, *, channels: int | None = None) -> Volume:
         When it has four or more dimensions.
     InvalidVoxels
         When values are NaN, infinite or complex.
+    OverLimit
+        When it would grow out of proportion.
     """
     import nibabel
 
@@ -57,8 +66,8 @@ def read_nifti(path: Path, *, channels: int | None = None) -> Volume:
                 raise UnreadableFile(f"The image size {shape} is not valid.", path=path)
             _require_room(path, shape, image.get_data_dtype())
             shape = _spatial_shape(shape, channels, path)
-            data = np.asanyarray(image.dataobj).reshape(shape, order="F")
-    except (UnreadableFile, NotApplicable):
+            data = _values(image.dataobj).reshape(shape, order="F")
+    except (UnreadableFile, NotApplicable, OverLimit):
         raise
     except Exception as error:  # nibabel and gzip raise whatever damaged data make them meet
         raise UnreadableFile(
@@ -94,7 +103,8 @@ def _spatial_shape(shape: tuple[int, ...], channels: int | None, path: Path) -> 
 
 def _require_room(path: Path, shape: tuple[int, ...], dtype: Any) -> None:
     size = path.stat().st_size
-    need = int(np.prod([int(n) for n in shape], dtype=object)) * np.dtype(dtype).itemsize
+    voxels = int(np.prod([int(n) for n in shape], dtype=object))
+    need = voxels * np.dtype(dtype).itemsize
     compressed = path.name.lower().endswith(".gz")
     if need > (size * DEFLATE_LIMIT if compressed else size):
         raise UnreadableFile(
@@ -103,6 +113,19 @@ def _require_room(path: Path, shape: tuple[int, ...], dtype: Any) -> None:
             path=path,
             remedy="Copy or export it again.",
         )
+    require_voxels(path, voxels)
+    require_proportion(path, need, size, small=MASK)
+
+
+def _values(stored: Any) -> NDArray[Any]:
+    """Voxels, scaled plane by plane: doubles of all of them at once take up to eight times as much."""
+    raw: NDArray[Any] = np.asanyarray(stored.get_unscaled())
+    if (stored.slope, stored.inter) == (1, 0) or raw.dtype.kind not in "biuf":
+        return raw
+    scaled = np.empty(raw.shape, np.float32, order="F")
+    for index in range(raw.shape[-1]):
+        scaled[..., index] = raw[..., index] * float(stored.slope) + float(stored.inter)
+    return scaled
 
 
 def _plain_type(data: NDArray[Any], path: Path) -> NDArray[Any]:

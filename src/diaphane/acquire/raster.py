@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diaphane.core.errors import EmptyInput, GeometryError, InvalidVoxels, UnreadableFile
+from diaphane.acquire.bounds import require_proportion
+from diaphane.acquire.isolation import Budget, isolated
+from diaphane.acquire.quiet import quiet
+from diaphane.core.errors import (
+    EmptyInput,
+    GeometryError,
+    InputError,
+    OverLimit,
+    UnreadableFile,
+)
 from diaphane.core.geometry import Geometry
 from diaphane.core.volume import Volume
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 MAX_PIXELS = 400_000_000
+_LARGE = 4_000_000  # pixels; from here a worker process costs little
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "DIB")
+_SIMPLEITK = 512 * 2**20  # address space that loading it takes
 _THREADS_FROM = 32  # below this many slices, threads cost more than they bring
 
 Array = NDArray[Any]
@@ -50,7 +63,9 @@ def read_raster(path: Path, *, indices: bool = False) -> Volume:
     Raises
     ------
     UnreadableFile
-        When it is damaged, cut short, or larger than 400 megapixels.
+        When it is damaged or cut short.
+    OverLimit
+        When it is larger than 400 megapixels, or would grow out of proportion.
     GeometryError
         When pages of a TIFF have different sizes.
     """
@@ -120,22 +135,51 @@ def _size(voxels: Array) -> str:
 
 
 def _pages(path: Path, *, indices: bool) -> list[Array]:
+    """The pages; in a worker process where a native decoder could be led astray."""
+    stored = path.stat().st_size
+    with _opened(path) as image:
+        _require_size(image, path, stored)
+        doubtful = image.format not in ("PNG", "BMP", "JPEG") or "progressive" in image.info
+        if not (doubtful or image.width * image.height > _LARGE or _is_deep_colour(image, path)):
+            return [_pixels(image, indices=indices)]
+        one = 4 * image.width * image.height
+    budget = Budget.of(one + 20 * stored, stored, loaded=_SIMPLEITK)
+    return [page for _, page in isolated(pages_of, path, budget, indices=indices)]
+
+
+def pages_of(path: Path, indices: bool) -> Iterator[tuple[dict[str, Any], Array]]:
+    """Pages of a picture, as a task of a worker process."""
+    stored, total = path.stat().st_size, 0
+    with _opened(path) as image:
+        if _is_deep_colour(image, path):
+            yield {}, _deep_colour(path)
+            return
+        for number in range(getattr(image, "n_frames", 1) if image.format == "TIFF" else 1):
+            image.seek(number)
+            _require_size(image, path, stored)
+            page = _pixels(image, indices=indices)
+            total += page.nbytes
+            require_proportion(path, total, stored)
+            yield {}, page
+
+
+def _require_size(image: Any, path: Path, stored: int) -> None:
+    pixels = image.width * image.height
+    if pixels > MAX_PIXELS:
+        raise OverLimit(f"The picture has more than {MAX_PIXELS} pixels.", path=path)
+    require_proportion(path, pixels * len(image.getbands()), stored)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The picture; what Pillow raises, then and inside the block, as a refusal."""
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise UnreadableFile(f"The picture has more than {MAX_PIXELS} pixels.", path=path)
-            if _is_deep_colour(image, path):
-                return [_deep_colour(path)]
-            if image.format != "TIFF":
-                return [_pixels(image, indices=indices)]
-            pages = []
-            for number in range(getattr(image, "n_frames", 1)):
-                image.seek(number)
-                pages.append(_pixels(image, indices=indices))
-            return pages
-    except (UnreadableFile, InvalidVoxels):
+        # By name Pillow would also open what runs other programs.
+        with quiet(), Image.open(path, formats=_FORMATS) as image:
+            yield image
+    except InputError:
         raise
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise UnreadableFile("This is not a picture that can be read.", path=path) from error
