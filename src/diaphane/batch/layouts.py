@@ -231,6 +231,7 @@ class _NnUNet:
     form: str | None
     channels: tuple[str, ...] = ()
     names: dict[str, str] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
     entries: list[Entry] = field(default_factory=list)
 
     def add(self, name: str, entry: Entry, case: Case) -> None:
@@ -247,7 +248,7 @@ class _NnUNet:
                 f"{', '.join(self.channels)}."
             )
         flat = name.replace("/", "_")
-        flat = flat if flat not in self.names.values() else entry.key
+        flat = flat if flat not in self.taken else entry.key
         part = "Ts" if test else "Tr"
         for number, (_, volume) in enumerate(images):
             _save(self.folder / f"images{part}" / f"{flat}_{number:04d}.{form}", volume)
@@ -255,6 +256,7 @@ class _NnUNet:
             _save(self.folder / f"labels{part}" / f"{flat}.{form}", case.mask)
         self.form, self.channels = form, stated
         self.names[entry.key] = flat
+        self.taken.add(flat)
         self.entries.append(entry)
 
     def finish(self) -> list[str]:

@@ -217,7 +217,8 @@ def _shared(volume: Volume, sop_class: str, modality: str, filing: Filing) -> Da
     shared.DerivationDescription = "Converted by diaphane"
     _file_by(shared, source, names, content, filing)
     shared.SeriesInstanceUID = uid("series", content)
-    shared.SeriesNumber = _number(source) + 8000 if filing.identity and source else 1
+    # Beside the source in its study a number of its own, which is easily told from the source's.
+    shared.SeriesNumber = _number(source) + (8000 if filing.identity and source else 0) or 1
     terms = volume.meta.get("description_terms", ())
     shared.SeriesDescription = " ".join(("converted", *terms))[:64]
     for name in _TECHNICAL:
@@ -321,9 +322,9 @@ def _header(source: SourceRef | None) -> Dataset | None:
     return header if "SOPClassUID" in header else None
 
 
-def _number(source: Dataset) -> int:
+def _number(source: Dataset | None) -> int:
     try:
-        return int(source.get("SeriesNumber") or 0)
+        return 0 if source is None else int(source.get("SeriesNumber") or 0)
     except (TypeError, ValueError):
         return 0
 
