@@ -1,0 +1,416 @@
+"""A folder of DICOM files, de-identified into another."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar
+
+from diaphane.core.errors import DiaphaneError, EmptyInput, PrivacyError, UnreadableFile, UsageError
+from diaphane.core.files import replacing
+from diaphane.core.protocols import Progress, silent
+from diaphane.privacy.audit import AuditChain, Event
+from diaphane.privacy.dicom.content import refuse_uncleanable
+from diaphane.privacy.dicom.engine import Change, Deidentifier, Subject
+from diaphane.privacy.dicom.identity import LINKED, Whose, whose
+from diaphane.privacy.dicom.people import Coded, LinkTable, Naming, name_patients
+from diaphane.privacy.dicom.profile import Profile
+from diaphane.privacy.dicom.values import Secret
+from diaphane.privacy.dicom.words import Identifiers
+from diaphane.privacy.keys import load_key
+
+T = TypeVar("T")
+
+DIRECTORY = "1.2.840.10008.1.3.10"
+_FEW = 24
+_SUFFIXES = (".dcm", ".ima")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be done.
+
+    Attributes
+    ----------
+    source, out:
+        File or folder to read; folder to write. Neither inside the other.
+    profile:
+        Which options apply.
+    naming:
+        How patients are named.
+    link:
+        The link table, read if it is there and written; outside ``out``.
+    workers:
+        Processes; ``None`` for as many as there are cores, at most eight.
+    """
+
+    source: Path
+    out: Path
+    profile: Profile = field(default_factory=Profile)
+    naming: Naming = field(default_factory=Naming)
+    link: Path | None = None
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        keep_apart(self.source, self.out)
+        if self.link is not None and _inside(self.link, self.out):
+            raise UsageError("The link table must not lie in the output.", path=self.link)
+
+
+@dataclass(frozen=True)
+class Done:
+    """One file that was written, and what was changed in it."""
+
+    path: Path
+    changes: tuple[Change, ...]
+
+
+@dataclass
+class Outcome:
+    """What became of a folder.
+
+    Attributes
+    ----------
+    done:
+        Files written, relative to the output.
+    refused:
+        Files that were not, as they were named, and why.
+    ignored:
+        How many files are no DICOM, or DICOMDIR.
+    patients, studies:
+        How many.
+    """
+
+    done: list[Done] = field(default_factory=list)
+    refused: list[tuple[Path, Exception]] = field(default_factory=list)
+    ignored: int = 0
+    patients: int = 0
+    studies: int = 0
+
+
+def deidentify_folder(order: Order, progress: Progress = silent) -> Outcome:
+    """De-identify every DICOM file in ``order.source``.
+
+    Files are looked at twice: first for who is named in them, so that a name in one file of a
+    patient is found in the text of another; then each is changed and written to
+    ``CODE/STUDY/SERIES/INSTANCE.dcm``, names that follow from the key. What was done is in the
+    audit chain.
+
+    Raises
+    ------
+    EmptyInput
+        When there is no DICOM file.
+    PrivacyError, OutputError
+        When the link table cannot be read, or nothing can be written.
+    """
+    secret = Secret(load_key())
+    outcome = Outcome()
+    before = LinkTable()
+    if order.link is not None and order.link.exists():
+        before = LinkTable.read(order.link)
+    files = []
+    for path in _files(order.source):
+        if _is_dicom(path):
+            files.append(path)
+        else:
+            outcome.ignored += 1
+    if not files:
+        raise EmptyInput("There is no DICOM file here.", path=order.source)
+
+    seen: list[tuple[Path, Whose]] = []
+    setting = _Setting(order.profile, secret.key)
+    with _Pool(order.workers, len(files), setting) as pool:
+        looked = zip(files, pool.map(_look, files), strict=True)
+        for number, (path, found) in enumerate(looked, start=1):
+            if isinstance(found, Whose):
+                if found.sop_class == DIRECTORY:
+                    outcome.ignored += 1
+                else:
+                    seen.append((path, found))
+            else:
+                outcome.refused.append((path, found))
+            progress("looking", 0.3 * number / len(files))
+    seen = _one_patient_a_study(seen)
+    coded = name_patients((who.patient for _, who in seen), order.naming, secret, before)
+    people = _people(seen)
+    tasks: list[_Task] = []
+    targets: dict[Path, Path] = {}
+    for path, who in seen:
+        if who.patient not in coded:
+            refusal = PrivacyError(
+                "The patient has no code.",
+                remedy="Add the patient to the table of codes, or give --id-format.",
+            )
+            outcome.refused.append((path, refusal))
+            continue
+        target = _place(who, coded[who.patient].code, secret)
+        if target in targets:
+            twice = PrivacyError(f"The same instance as {targets[target].name}.")
+            outcome.refused.append((path, twice))
+            continue
+        targets[target] = path
+        subject = coded[who.patient]
+        tasks.append(_Task(path, order.out, target, who.patient, subject))
+    setting = replace(setting, people=people)
+    uids: dict[str, str] = {}
+    written: list[Whose] = []
+    by_path = dict(seen)
+    with _Pool(order.workers, len(tasks), setting) as pool:
+        results = zip(tasks, pool.map(_change, tasks), strict=True)
+        for number, (task, result) in enumerate(results, start=1):
+            if isinstance(result, Exception):
+                outcome.refused.append((task.path, result))
+            else:
+                changes, pairs = result
+                outcome.done.append(Done(task.target, changes))
+                uids.update(pairs)
+                written.append(by_path[task.path])
+            progress("writing", 0.3 + 0.7 * number / len(tasks))
+    outcome.patients = len({who.patient for who in written})
+    outcome.studies = len({who.study for who in written})
+    if order.link is not None:
+        _remember(before, written, coded, uids, order)
+    _record(written, order.profile, secret)
+    return outcome
+
+
+def keep_apart(source: Path, out: Path) -> None:
+    """Raise :class:`UsageError` when one of two places is, or lies in, the other."""
+    if _inside(out, source) or _inside(source, out):
+        raise UsageError(
+            "Input and output must be apart.",
+            path=out,
+            remedy="Give a folder that is neither in the input nor around it.",
+        )
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    place, room = path.resolve(), folder.resolve()
+    return place == room or room in place.parents
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What every worker knows."""
+
+    profile: Profile
+    key: bytes = field(repr=False)
+    people: dict[str, Identifiers] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class _Task:
+    path: Path
+    out: Path
+    target: Path
+    patient: str = field(repr=False)
+    coded: Coded
+
+
+class _Here:
+    """The worker's own state."""
+
+    setting: _Setting
+
+
+def _begin(setting: _Setting) -> None:
+    import warnings
+
+    from pydicom import config
+
+    warnings.simplefilter("ignore")
+    config.settings.reading_validation_mode = config.IGNORE
+    config.settings.writing_validation_mode = config.IGNORE
+    _Here.setting = setting
+
+
+class _Pool:
+    """Some processes; none for few files, where they cost more than they bring."""
+
+    def __init__(self, workers: int | None, files: int, setting: _Setting) -> None:
+        self.workers = 1 if files < _FEW else workers or min(os.cpu_count() or 1, 8)
+        self.setting = setting
+        self.pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> _Pool:
+        if self.workers > 1:
+            self.pool = ProcessPoolExecutor(
+                self.workers,
+                mp_context=get_context("spawn"),
+                initializer=_begin,
+                initargs=(self.setting,),
+            )
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        if self.pool is not None:
+            self.pool.shutdown(cancel_futures=True)
+
+    def map(self, function: Callable[[Any], T], items: Sequence[Any]) -> Iterable[T]:
+        """Results in order."""
+        if self.pool is not None:
+            return self.pool.map(function, items, chunksize=8)
+        return _alone(function, items, self.setting)
+
+
+def _alone(function: Callable[[Any], T], items: Sequence[Any], setting: _Setting) -> Iterator[T]:
+    import warnings
+
+    from pydicom import config
+
+    modes = config.settings.reading_validation_mode, config.settings.writing_validation_mode
+    with warnings.catch_warnings():
+        _begin(setting)
+        try:
+            for item in items:
+                yield function(item)
+        finally:
+            config.settings.reading_validation_mode, config.settings.writing_validation_mode = modes
+
+
+def _look(path: Path) -> Whose | Exception:
+    try:
+        data = read_object(path, pixels=False)
+        found = whose(data, _Here.setting.profile)
+        if found.sop_class != DIRECTORY:
+            refuse_uncleanable(data, _Here.setting.profile)
+        return found
+    except DiaphaneError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - pydicom raises whatever a damaged file makes it meet
+        return _damaged(path, error)
+
+
+def _change(task: _Task) -> tuple[tuple[Change, ...], dict[str, str]] | Exception:
+    setting = _Here.setting
+    try:
+        data = read_object(task.path)
+        worker = Deidentifier(setting.profile, Secret(setting.key))
+        who = setting.people[task.patient]
+        changes = worker.apply(data, Subject(task.coded.code, task.coded.days, who))
+        if "pixels" in setting.profile.clean:
+            changes += clean_pixels(data)
+        with replacing(task.out / task.target) as beside:
+            data.save_as(beside, enforce_file_format=True)
+        return tuple(changes), {new: old for old, new in worker.uids.items()}
+    except DiaphaneError as error:
+        return error
+    except Exception as error:  # noqa: BLE001
+        return _damaged(task.path, error)
+
+
+def _damaged(path: Path, error: Exception) -> UnreadableFile:
+    return UnreadableFile(f"The DICOM file is damaged ({type(error).__name__}).", path=path)
+
+
+def clean_pixels(data: Any) -> list[Change]:
+    """Blank the text in the pixels of ``data``, and say that there is none left."""
+    if "PixelData" not in data:
+        return []
+    from diaphane.privacy.pixels import blank, find_text
+
+    boxes = find_text(data)
+    if boxes:
+        blank(data, boxes)
+    data.BurnedInAnnotation = "NO"
+    return [Change("(7FE0,0010)", "PixelData", "cleaned")] if boxes else []
+
+
+def read_object(path: Path, *, pixels: bool = True) -> Any:
+    """A DICOM object with a transfer syntax, also from a file without file meta."""
+    from pydicom import dcmread
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    data = dcmread(path, force=True, stop_before_pixels=not pixels)
+    if getattr(data, "file_meta", None) is None:
+        data.file_meta = FileMetaDataset()
+    if not data.file_meta.get("TransferSyntaxUID"):
+        implicit = data.original_encoding[0]
+        data.file_meta.TransferSyntaxUID = (
+            ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+        )
+    return data
+
+
+def _files(source: Path) -> Iterator[Path]:
+    if source.is_file():
+        yield source
+        return
+    for folder, folders, names in os.walk(source):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(folder, name)
+            if path.is_file():
+                yield path
+
+
+def _is_dicom(path: Path) -> bool:
+    """Begins as DICOM does, or is named so."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(132)
+    except OSError:
+        return path.suffix.lower() in _SUFFIXES
+    bare = len(start) > 16 and start[:4] in (b"\x08\0\0\0", b"\x08\0\x05\0", b"\x08\0\x08\0")
+    return start[128:] == b"DICM" or bare or path.suffix.lower() in _SUFFIXES
+
+
+def _one_patient_a_study(seen: list[tuple[Path, Whose]]) -> list[tuple[Path, Whose]]:
+    """Files of one study belong to one patient, also where some do not name one."""
+    owner: dict[str, str] = {}
+    for _, who in seen:
+        if who.values["PatientID"]:
+            owner.setdefault(who.study, who.patient)
+    return [
+        (path, who if who.values["PatientID"] else replace(who, patient=owner[who.study]))
+        if who.study in owner
+        else (path, who)
+        for path, who in seen
+    ]
+
+
+def _people(seen: list[tuple[Path, Whose]]) -> dict[str, Identifiers]:
+    words: dict[str, set[str]] = {}
+    whole: dict[str, set[str]] = {}
+    for _, who in seen:
+        words.setdefault(who.patient, set()).update(who.identifiers.words)
+        whole.setdefault(who.patient, set()).update(who.identifiers.whole)
+    return {p: Identifiers(frozenset(words[p]), frozenset(whole[p])) for p in words}
+
+
+def _place(who: Whose, code: str, secret: Secret) -> Path:
+    names = (secret.code(who.study, "study"), secret.code(who.series, "series"))
+    instance = secret.code(f"{who.series}\0{who.instance}", "case")
+    return Path(code, *names, f"{instance}.dcm")
+
+
+def _remember(
+    table: LinkTable,
+    written: list[Whose],
+    coded: dict[str, Coded],
+    uids: dict[str, str],
+    order: Order,
+) -> None:
+    new_uid = {old: new for new, old in uids.items()}
+    for who in written:
+        patient = {name: who.values[name] for name in LINKED[:5]}
+        table.add_patient(who.patient, coded[who.patient], patient)
+        study = {name: who.values[name] for name in LINKED[5:] if who.values[name]}
+        table.studies.setdefault(new_uid.get(who.study, who.study), {}).update(study)
+    table.uids.update(uids)
+    assert order.link is not None
+    table.write(order.link)
+
+
+def _record(written: list[Whose], profile: Profile, secret: Secret) -> None:
+    chain = AuditChain()
+    for study, files in Counter(who.study for who in written).items():
+        detail: dict[str, str | int | float] = {"files": files, "profile": profile.name}
+        detail["options"] = " ".join(sorted(profile.retain | profile.clean))
+        chain.append(Event("deidentify", secret.code(study, "study"), detail))

@@ -1,0 +1,226 @@
+"""Text that may stay: words of technique, and nothing that tells who somebody is."""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from diaphane.privacy.dicom.table import data_lines
+
+_SEPARATORS = re.compile(r"([\s\\^=,;:/()\[\]{}<>|\"'_&#!?*]+)")
+_PIECES = re.compile(r"[^\W_]+(?:[.+\-][^\W_]+)*[+\-]?")
+# Written as titles are: "DR" and "MR" are modalities.
+_TITLE = re.compile(r"\b(?:Dr|Prof|Mrs|Miss|Herr|Frau|Mme|Dra|Sra)\b\.?\s*|\bMr\.?\s+|\b(?:Mr|Ms|Sr)\.\s*")
+_MEASURE = re.compile(
+    r"^(?:\d{1,3}(?:\.\d{1,3})?(?:mm|cm|ml|mg|kv|kvp|kev|mev|ms|s|sec|min|t|x|%|hz|khz|mhz|deg|d)?|"
+    r"[a-z]\d{2}[a-z]{0,2}|[a-z]{2}\d{2}[a-z]{0,2}|\d?[a-z]{1,6}\d{0,2}[a-z]?|\d{1,2}[a-z]{1,4}|"
+    r"[ctls]\d{1,2}(?:-[ctls]?\d{1,2})?)$"
+)
+_STEM = re.compile(r"[a-z]+")
+# Dates, times, telephone numbers, record numbers, addresses of mail and web: whatever the words.
+_TELLING = (
+    re.compile(r"\S+@\S+"),
+    re.compile(r"\b(?:https?|ftp|file)://\S*|\bwww\.\S+", re.IGNORECASE),
+    re.compile(
+        r"\b\d{1,4}(?:st|nd|rd|th)?[\s.,\-/]*(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
+        r"[a-z]*\.?[\s,\-/]*\d{0,4}\b",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        r"\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?[\s\-/]*\d{1,4}"
+        r"(?:st|nd|rd|th)?(?:[\s,\-/]+\d{2,4})?\b",
+        re.IGNORECASE,
+    ),
+    re.compile(r"\d{1,4}[.\-/]\d{1,2}[.\-/]\d{1,4}"),
+    re.compile(r"\b\d{1,3}[\s\-]*(?:y|yo|yrs?|years?|months?|weeks?)\b(?:[\s\-]*old)?", re.IGNORECASE),
+    re.compile(r"\d{1,2}:\d{2}(?::\d{2})?(?:\.\d+)?"),
+)
+_NUMBERS = re.compile(r"\+?\(?\d+(?:[\s.\-/()]{1,2}\d+)+")
+_LONG_NUMBER = 7
+
+
+@functools.cache
+def vocabulary() -> frozenset[str]:
+    """The words that may stay, in lower case."""
+    return frozenset(word for line in data_lines("technical-terms.txt") for word in line.split())
+
+
+def fold(text: str) -> str:
+    """Lower case without accents, for comparison."""
+    plain = unicodedata.normalize("NFKD", text)
+    return "".join(c for c in plain if not unicodedata.combining(c)).casefold()
+
+
+@dataclass(frozen=True)
+class Identifiers:
+    """What tells who the people of a study are: names, numbers, places, in folded form.
+
+    Attributes
+    ----------
+    words:
+        Single words; of four or more letters they also count inside longer words.
+    whole:
+        Whole values, however short.
+    """
+
+    words: frozenset[str] = frozenset()
+    whole: frozenset[str] = frozenset()
+    _inside: re.Pattern[str] | None = field(init=False, repr=False, compare=False, default=None)
+
+    def __post_init__(self) -> None:
+        parts = []
+        for word in sorted(self.words, key=len, reverse=True):
+            text = re.escape(word)
+            if word.isdigit() and len(word) < 6:
+                text = rf"(?<!\d){text}(?!\d)"
+            elif word.isascii() and len(word) < 4:
+                text = rf"(?<![^\W_]){text}(?![^\W_])"
+            parts.append(text)
+        if parts:
+            object.__setattr__(self, "_inside", re.compile("|".join(parts)))
+
+    def told_by(self, text: str) -> bool:
+        """Whether a text, however written, tells one of them."""
+        folded = fold(text)
+        if folded.strip() in self.whole:
+            return True
+        return self._inside is not None and self._inside.search(folded) is not None
+
+    def joined(self, other: Identifiers) -> Identifiers:
+        """Both together."""
+        return Identifiers(self.words | other.words, self.whole | other.whole)
+
+
+NOBODY = Identifiers()
+
+
+def identifiers_of(
+    names: Iterable[str],
+    numbers: Iterable[str],
+    places: Iterable[str],
+    dates: Iterable[str] = (),
+) -> Identifiers:
+    """Identifiers out of values.
+
+    Parameters
+    ----------
+    names:
+        Names of persons, with their DICOM carets; each part counts.
+    numbers:
+        Numbers and codes of persons, requests, visits, devices; the whole counts, and parts of
+        four or more characters with a digit.
+    places:
+        Institutions, addresses, stations and other text; the words that are not technical count.
+    dates:
+        DA or DT values; the day counts, as people write it.
+    """
+    words: set[str] = set()
+    whole: set[str] = set()
+    for value in names:
+        for part in re.split(r"[\^=\s,.;\-_'’()]+", fold(value)):
+            if len(part) > 1 and part not in _PARTICLES:
+                words.add(part)
+    for value in numbers:
+        text = fold(value).strip()
+        whole.add(text)
+        for part in (text, *re.split(r"[^0-9a-z]+", text)):
+            if len(part) >= 4 and part not in vocabulary():
+                words.add(part)
+    for value in places:
+        text = fold(value).strip()
+        whole.add(text)
+        for part in re.split(r"[^\w]+|_", text):
+            if len(part) >= 4 and part not in vocabulary() and not _COMMON.match(part):
+                words.add(part)
+    for value in dates:
+        if match := re.match(r"(\d{4})\D?(\d{2})\D?(\d{2})", value):
+            y, m, d = match.groups()
+            words |= {f"{y}{m}{d}", f"{d}{m}{y}", f"{m}{d}{y}"}
+            for mark in "-./":
+                words |= {mark.join((y, m, d)), mark.join((d, m, y)), mark.join((m, d, y))}
+    return Identifiers(frozenset(words - {""}), frozenset(whole - {""}))
+
+
+_PARTICLES = frozenset("de da di du del la le van von der den dr mr mrs ms prof md phd jr sr".split())
+_COMMON = re.compile(r"^(?:hospital|clinic|medical|university|department|radiology|imaging)$")
+
+
+def scrubbed(text: str, who: Identifiers) -> str:
+    """A text less the words that tell one of ``who``, and less mail and web addresses.
+
+    For values that machines make or that come from a list: everything else stays as it is.
+    """
+    if fold(text).strip() in who.whole:
+        return ""
+    if not who.told_by(text) and "@" not in text and "://" not in text:
+        return text
+    for pattern in _TELLING[:2]:
+        text = pattern.sub("", text)
+    parts = _SEPARATORS.split(text)
+    kept = "".join(p if k % 2 or not who.told_by(p) else "" for k, p in enumerate(parts))
+    return "" if who.told_by(kept) else _tidy(kept)
+
+
+def cleaned(text: str, who: Identifiers = NOBODY) -> str:
+    """The words of a text that the technical vocabulary knows, or that are a measure.
+
+    Names, numbers, dates and whatever else nobody vouches for go. Separators between the words
+    that stay, stay.
+    """
+    for pattern in _TELLING:
+        text = pattern.sub(" ", text)
+    text = _NUMBERS.sub(_unless_short, text)
+    text = _without_titled(text)
+    parts = _SEPARATORS.split(text)
+    kept = "".join(
+        part if index % 2 else _known(part, who) for index, part in enumerate(parts)
+    )
+    return _tidy(kept)
+
+
+def _without_titled(text: str) -> str:
+    """Without the words after a title, as names follow titles."""
+    while found := _TITLE.search(text):
+        after = re.match(r"(?:[A-Z][\w.'\-]*[\s,]*){1,3}", text[found.end() :])
+        text = text[: found.start()] + " " + text[found.end() + (after.end() if after else 0) :]
+    return text
+
+
+def _unless_short(match: re.Match[str]) -> str:
+    return match.group() if sum(c.isdigit() for c in match.group()) < _LONG_NUMBER else " "
+
+
+def _known(part: str, who: Identifiers) -> str:
+    if not part or who.told_by(part):
+        return ""
+    if fold(part) in vocabulary():
+        return part
+    kept = [piece for piece in _PIECES.findall(part) if _is_technical(fold(piece))]
+    return " ".join(kept)
+
+
+def _is_technical(word: str) -> bool:
+    if word in vocabulary():
+        return True
+    if all(piece in vocabulary() or _measure(piece) for piece in re.split(r"[+\-.]", word) if piece):
+        return not word.isdigit() or len(word) <= 3
+    return False
+
+
+def _measure(word: str) -> bool:
+    if not _MEASURE.match(word):
+        return False
+    stem = _STEM.search(word)
+    if stem is None or stem.group() in vocabulary():
+        return True
+    return len(stem.group()) <= 2 and any(c.isdigit() for c in word)
+
+
+def _tidy(text: str) -> str:
+    text = re.sub(r"[ \t]{2,}", " ", re.sub(r"[_^/]+(?=\s)|(?<=\s)[_^/]+", "", text))
+    text = re.sub(r"([\^=,;:/_&#!?*|])(?:\s*[\^=,;:/_&#!?*|])+", r"\1", text)
+    text = re.sub(r"\(\s*\)|\[\s*\]|\{\s*\}|<\s*>|\"\s*\"", "", text)
+    return text.strip(" \t\r\n^=,;:/_&#!?*|'\"-.")
