@@ -28,6 +28,8 @@ VERBS = (
     "denoise",
     "convert",
     "index",
+    "deidentify",
+    "reidentify",
     "audit",
     "bundles",
 )

@@ -56,8 +56,9 @@ def is_code(item: Any) -> bool:
 @functools.cache
 def _meanings() -> dict[tuple[str, str], str]:
     """Meaning by scheme and code value, as PS3.16 prints it."""
-    from pydicom.sr._concepts_dict import concepts
+    from pydicom.sr import _concepts_dict
 
+    concepts: Any = _concepts_dict.concepts
     found = {}
     for scheme, by_name in concepts.items():
         for by_value in by_name.values():
@@ -72,9 +73,11 @@ def clean_code(item: Any, who: Identifiers) -> bool:
     value = next((str(item[name].value or "") for name in _CODE_VALUES if name in item), "").strip()
     meaning = str(item.CodeMeaning or "")
     official = _meanings().get((scheme, value))
+    new = cleaned(meaning, who)
     if official is not None and fold(official) == fold(meaning):
-        return False
-    new = official or cleaned(meaning, who) or "REMOVED"
+        new = meaning
+    elif new != meaning:
+        new = official or new or "REMOVED"
     if new != meaning:
         item.CodeMeaning = new[:64]
     for name in ("CodeValue", "LongCodeValue", "CodingSchemeDesignator"):
@@ -143,9 +146,19 @@ def dummy_items(sequence: Any, uid: Callable[[str], str]) -> list[Any]:
 
 
 _TYPING = frozenset(
-    """AnnotationUnits GraphicType GraphicFilled GraphicLayer BoundingBoxAnnotationUnits
-    AnchorPointAnnotationUnits GraphicAnnotationUnits AnchorPointVisibility ValueType
-    RelationshipType BoundingBoxTextHorizontalJustification""".split()
+    [
+        "AnnotationUnits",
+        "GraphicType",
+        "GraphicFilled",
+        "GraphicLayer",
+        "BoundingBoxAnnotationUnits",
+        "AnchorPointAnnotationUnits",
+        "GraphicAnnotationUnits",
+        "AnchorPointVisibility",
+        "ValueType",
+        "RelationshipType",
+        "BoundingBoxTextHorizontalJustification",
+    ]
 )
 
 
@@ -179,8 +192,6 @@ def tells(element: Any, who: Identifiers) -> bool:
     if not isinstance(value, bytes) or not value:
         return False
     if element.VR not in ("OB", "UN") or len(value) > _LARGEST_SEARCH:
-        return element.VR == "OB"
+        return bool(element.VR == "OB")
     text = fold(value.decode("latin-1"))
     return any(len(word) > 4 and word in text for word in who.words)
-
-

@@ -11,7 +11,7 @@ from typing import Any
 from diaphane.privacy.dicom import content
 from diaphane.privacy.dicom.profile import Profile
 from diaphane.privacy.dicom.safe import kept_private
-from diaphane.privacy.dicom.table import EDITION, data_lines, row_of
+from diaphane.privacy.dicom.table import EDITION, Row, data_lines, row_of
 from diaphane.privacy.dicom.values import (
     TEXT,
     Secret,
@@ -87,6 +87,7 @@ class Deidentifier:
         self.secret = secret
         self.uids: dict[str, str] = {}
         """Each UID that was replaced, and by what."""
+        self._actions: dict[tuple[Any, str, str, str], str] = {}
 
     def apply(self, data: Any, subject: Subject) -> list[Change]:
         """Change ``data`` (a pydicom data set, with or without file meta) in place.
@@ -108,6 +109,15 @@ class Deidentifier:
         if getattr(data, "preamble", None):
             data.preamble = b"\0" * 128
         return work.changes
+
+    def action(self, row: Row, element: Any, where: tuple[str, str]) -> str:
+        """What the profile does to an element; ``where`` are its parent and SOP class."""
+        key = (element.tag, element.VR, *where)
+        found = self._actions.get(key)
+        if found is None:
+            found = self.profile.action(row, element.VR, (element.keyword, *where))
+            self._actions[key] = found
+        return found
 
     def uid(self, original: str) -> str:
         """The UID that stands for ``original``; registered ones stand for themselves."""
@@ -138,6 +148,8 @@ class _Work:
             data.clear()
             return
         overlays = content.overlays(data, self.profile)
+        if content.is_code(data) and content.clean_code(data, self.who):
+            self.changes.append(Change(path.rstrip("."), "CodeMeaning", "cleaned"))
         for tag in sorted(data.keys()):
             where = f"{path}({tag.group:04X},{tag.element:04X})"
             if tag.group % 2 and tag in safe:
@@ -149,22 +161,16 @@ class _Work:
                 continue
             try:
                 element = data[tag]
-                length = element.VM
             except Exception:  # noqa: BLE001 - whatever cannot be read cannot be judged
                 self._remove(data, tag, where)
                 continue
-            del length
             if row is not None:
-                action = self.profile.action(
-                    row, element.VR, (element.keyword, parent, self.sop_class)
-                )
-                if row.tag.startswith(("50", "60")) and "x" in row.tag and action == "C":
-                    continue  # overlays that were found to hold no text
+                action = self.owner.action(row, element, (parent, self.sop_class))
+                if row.tag.startswith("60xx") and action == "C":
+                    continue  # an overlay that was found to hold no text
                 self._listed(data, element, action, where, depth)
             else:
                 self._unlisted(data, element, where, depth)
-        if content.is_code(data) and content.clean_code(data, self.who):
-            self.changes.append(Change(path.rstrip("."), "CodeMeaning", "cleaned"))
 
     # Attributes of Table E.1-1.
 
@@ -200,9 +206,13 @@ class _Work:
     def _clean(self, data: Any, element: Any, where: str) -> None:
         """Option columns with C: by VR."""
         vr = element.VR
-        if vr in TEXT or vr in ("AE", "CS"):
-            if self._clean_text(element, where, technical=vr in ("AE", "CS")):
+        if vr in TEXT or vr == "CS":
+            if self._clean_text(element, where, technical=False):
                 return
+        elif vr == "AE":
+            codes = [self.owner.secret.title(text) for text in _strings(element)]
+            self._set(element, codes if len(codes) > 1 else (codes or [""])[0], where, "replaced")
+            return
         elif vr in ("DA", "DT", "TM") and self._move(element, where):
             return
         row = row_of(element.tag)
@@ -218,9 +228,7 @@ class _Work:
         vr = element.VR
         if vr in TEXT or vr in ("CS", "AE"):
             self._clean_text(element, where, technical=True)
-        elif (vr == "DA" or vr == "DT") and any(
-            moved_date(text, 0) is None for text in _strings(element)
-        ):
+        elif vr in ("DA", "DT") and any(moved_date(text, 0) is None for text in _strings(element)):
             self._set(element, None, where, "emptied")
 
     # Everything else.
@@ -234,6 +242,8 @@ class _Work:
         elif not element.value and element.value != 0:
             return
         elif vr == "UI":
+            if "uids" in self.profile.retain:
+                return
             if element.tag not in _CLASSES or not all(map(is_valid_uid, _strings(element))):
                 self._replace_uids(element, where)
         elif vr in TEXT:
@@ -271,8 +281,6 @@ class _Work:
         self.changes.append(Change(where, _name(element.tag), action))
 
     def _replace_uids(self, element: Any, where: str) -> None:
-        if "uids" in self.profile.retain and element.VR == "UI":
-            return
         before = _strings(element)
         after = [self.owner.uid(text) for text in before]
         if after != before:

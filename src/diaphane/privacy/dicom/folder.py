@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from diaphane.core.errors import DiaphaneError, EmptyInput, PrivacyError, UnreadableFile, UsageError
 from diaphane.core.files import replacing
@@ -113,12 +113,7 @@ def deidentify_folder(order: Order, progress: Progress = silent) -> Outcome:
     before = LinkTable()
     if order.link is not None and order.link.exists():
         before = LinkTable.read(order.link)
-    files = []
-    for path in _files(order.source):
-        if _is_dicom(path):
-            files.append(path)
-        else:
-            outcome.ignored += 1
+    files, outcome.ignored = dicom_files(order.source)
     if not files:
         raise EmptyInput("There is no DICOM file here.", path=order.source)
 
@@ -216,6 +211,7 @@ class _Here:
     """The worker's own state."""
 
     setting: _Setting
+    worker: Deidentifier
 
 
 def _begin(setting: _Setting) -> None:
@@ -227,6 +223,7 @@ def _begin(setting: _Setting) -> None:
     config.settings.reading_validation_mode = config.IGNORE
     config.settings.writing_validation_mode = config.IGNORE
     _Here.setting = setting
+    _Here.worker = Deidentifier(setting.profile, Secret(setting.key))
 
 
 class _Pool:
@@ -237,7 +234,7 @@ class _Pool:
         self.setting = setting
         self.pool: ProcessPoolExecutor | None = None
 
-    def __enter__(self) -> _Pool:
+    def __enter__(self) -> Self:
         if self.workers > 1:
             self.pool = ProcessPoolExecutor(
                 self.workers,
@@ -290,7 +287,8 @@ def _change(task: _Task) -> tuple[tuple[Change, ...], dict[str, str]] | Exceptio
     setting = _Here.setting
     try:
         data = read_object(task.path)
-        worker = Deidentifier(setting.profile, Secret(setting.key))
+        worker = _Here.worker
+        worker.uids.clear()
         who = setting.people[task.patient]
         changes = worker.apply(data, Subject(task.coded.code, task.coded.days, who))
         if "pixels" in setting.profile.clean:
@@ -310,14 +308,12 @@ def _damaged(path: Path, error: Exception) -> UnreadableFile:
 
 def clean_pixels(data: Any) -> list[Change]:
     """Blank the text in the pixels of ``data``, and say that there is none left."""
-    if "PixelData" not in data:
-        return []
     from diaphane.privacy.pixels import blank, find_text
 
     boxes = find_text(data)
-    if boxes:
-        blank(data, boxes)
-    data.BurnedInAnnotation = "NO"
+    if not any(name in data for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        return []
+    blank(data, boxes)
     return [Change("(7FE0,0010)", "PixelData", "cleaned")] if boxes else []
 
 
@@ -338,16 +334,19 @@ def read_object(path: Path, *, pixels: bool = True) -> Any:
     return data
 
 
-def _files(source: Path) -> Iterator[Path]:
+def dicom_files(source: Path) -> tuple[list[Path], int]:
+    """DICOM files in and below a folder, in order, and how many other files there are."""
     if source.is_file():
-        yield source
-        return
+        return [source], 0
+    found, others = [], 0
     for folder, folders, names in os.walk(source):
         folders.sort()
-        for name in sorted(names):
-            path = Path(folder, name)
-            if path.is_file():
-                yield path
+        for path in (Path(folder, name) for name in sorted(names)):
+            if path.is_file() and _is_dicom(path):
+                found.append(path)
+            else:
+                others += 1
+    return found, others
 
 
 def _is_dicom(path: Path) -> bool:

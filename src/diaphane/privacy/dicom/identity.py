@@ -8,29 +8,85 @@ from typing import Any
 
 from diaphane.privacy.dicom.profile import Profile
 from diaphane.privacy.dicom.table import row_of
+from diaphane.privacy.dicom.values import dummy
 from diaphane.privacy.dicom.words import Identifiers, identifiers_of
 
 _NUMBERS = frozenset(
-    """PatientID OtherPatientIDs AccessionNumber StudyID AdmissionID ServiceEpisodeID
-    MedicalRecordLocator IssuerOfPatientID RequestedProcedureID ScheduledProcedureStepID
-    PerformedProcedureStepID PlacerOrderNumberImagingServiceRequest
-    FillerOrderNumberImagingServiceRequest DeviceSerialNumber PatientTelephoneNumbers
-    ReferringPhysicianTelephoneNumbers PersonTelephoneNumbers OrderCallbackPhoneNumber PlateID
-    DetectorID CassetteID GantryID GeneratorID SpecimenAccessionNumber SpecimenIdentifier
-    ContainerIdentifier BarcodeValue InsurancePlanIdentification ClinicalTrialSubjectID
-    ClinicalTrialSubjectReadingID ClinicalTrialProtocolID ClinicalTrialSiteID
-    UniqueDeviceIdentifier LensSerialNumber SourceSerialNumber""".split()
+    [
+        "PatientID",
+        "OtherPatientIDs",
+        "AccessionNumber",
+        "StudyID",
+        "AdmissionID",
+        "ServiceEpisodeID",
+        "MedicalRecordLocator",
+        "IssuerOfPatientID",
+        "RequestedProcedureID",
+        "ScheduledProcedureStepID",
+        "PerformedProcedureStepID",
+        "PlacerOrderNumberImagingServiceRequest",
+        "FillerOrderNumberImagingServiceRequest",
+        "DeviceSerialNumber",
+        "PatientTelephoneNumbers",
+        "ReferringPhysicianTelephoneNumbers",
+        "PersonTelephoneNumbers",
+        "OrderCallbackPhoneNumber",
+        "PlateID",
+        "DetectorID",
+        "CassetteID",
+        "GantryID",
+        "GeneratorID",
+        "SpecimenAccessionNumber",
+        "SpecimenIdentifier",
+        "ContainerIdentifier",
+        "BarcodeValue",
+        "InsurancePlanIdentification",
+        "ClinicalTrialSubjectID",
+        "ClinicalTrialSubjectReadingID",
+        "ClinicalTrialProtocolID",
+        "ClinicalTrialSiteID",
+        "UniqueDeviceIdentifier",
+        "LensSerialNumber",
+        "SourceSerialNumber",
+    ]
 )
 _PLACES = frozenset(
-    """PatientAddress InstitutionName InstitutionAddress InstitutionalDepartmentName StationName
-    PerformedStationName ScheduledStationName PerformedLocation CurrentPatientLocation
-    PatientInstitutionResidence CountryOfResidence RegionOfResidence ReferringPhysicianAddress
-    PersonAddress ResponsibleOrganization ClinicalTrialSponsorName ClinicalTrialSiteName
-    ClinicalTrialCoordinatingCenterName ClinicalTrialProtocolName VerifyingOrganization
-    HumanPerformerOrganization CameraOwnerName PatientReligiousPreference MilitaryRank
-    BranchOfService RequestingService OrderEntererLocation RequestedProcedureLocation
-    DistributionName DistributionAddress PatientTelecomInformation PersonTelecomInformation
-    MedicalRecordLocator InsurancePlanIdentification""".split()
+    [
+        "PatientAddress",
+        "InstitutionName",
+        "InstitutionAddress",
+        "InstitutionalDepartmentName",
+        "StationName",
+        "PerformedStationName",
+        "ScheduledStationName",
+        "PerformedLocation",
+        "CurrentPatientLocation",
+        "PatientInstitutionResidence",
+        "CountryOfResidence",
+        "RegionOfResidence",
+        "ReferringPhysicianAddress",
+        "PersonAddress",
+        "ResponsibleOrganization",
+        "ClinicalTrialSponsorName",
+        "ClinicalTrialSiteName",
+        "ClinicalTrialCoordinatingCenterName",
+        "ClinicalTrialProtocolName",
+        "VerifyingOrganization",
+        "HumanPerformerOrganization",
+        "CameraOwnerName",
+        "PatientReligiousPreference",
+        "MilitaryRank",
+        "BranchOfService",
+        "RequestingService",
+        "OrderEntererLocation",
+        "RequestedProcedureLocation",
+        "DistributionName",
+        "DistributionAddress",
+        "PatientTelecomInformation",
+        "PersonTelecomInformation",
+        "MedicalRecordLocator",
+        "InsurancePlanIdentification",
+    ]
 )
 _DEPTH = 64
 
@@ -129,4 +185,5 @@ def _texts(element: Any) -> list[str]:
     if value is None or isinstance(value, bytes | int | float):
         return []
     many = value if element.VM > 1 else [value]
-    return [text for item in many if (text := str(item).strip())]
+    texts = (str(item).strip() for item in many)
+    return [text for text in texts if text and text != dummy(element.VR)]

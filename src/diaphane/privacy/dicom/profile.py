@@ -91,12 +91,18 @@ class Profile:
                 path=source,
                 remedy="Give 'basic', or a YAML file with name, retain and clean.",
             ) from error
-        lists = {key: found.get(key) or [] for key in ("retain", "clean")} if isinstance(
-            found, dict
-        ) else {}
-        if not lists or set(found) - {"name", "retain", "clean"} or not all(
-            isinstance(names, list) and all(isinstance(name, str) for name in names)
-            for names in lists.values()
+        lists = (
+            {key: found.get(key) or [] for key in ("retain", "clean")}
+            if isinstance(found, dict)
+            else {}
+        )
+        if (
+            not lists
+            or set(found) - {"name", "retain", "clean"}
+            or not all(
+                isinstance(names, list) and all(isinstance(name, str) for name in names)
+                for names in lists.values()
+            )
         ):
             raise UsageError(
                 "A profile holds name, retain and clean, the last two as lists of names.",
@@ -107,7 +113,7 @@ class Profile:
         )
 
     def with_options(self, retain: list[str], clean: list[str]) -> Profile:
-        """This profile and further options."""
+        """Further options beside those of this profile."""
         return Profile(self.retain | set(retain), self.clean | set(clean), self.name)
 
     @property
@@ -139,9 +145,7 @@ class Profile:
         Where several options name the attribute, moved dates are moved, and else what one
         option keeps is kept.
         """
-        chosen = {
-            row.options[name] for name in self.retain | self.clean if name in row.options
-        }
+        chosen = {row.options[name] for name in self.retain | self.clean if name in row.options}
         if vr in _DATES and "modified-dates" in self.retain and "modified-dates" in row.options:
             return "C"
         for action in ("K", "C"):

@@ -45,11 +45,12 @@ def kept_private(data: Any, who: Identifiers) -> frozenset[Any]:
 
 
 def _is_plain(element: Any, vr: str, who: Identifiers) -> bool:
-    if element.VR not in (vr, "UN") or element.value is None:
+    kind: str = element.VR
+    if kind not in (vr, "UN") or element.value is None:
         return False
     value = element.value
     if vr in _BINARY:
-        return element.VR == vr
+        return kind != "UN"
     if isinstance(value, bytes):
         try:
             value = value.decode("ascii").strip(" \0")

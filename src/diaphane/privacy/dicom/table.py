@@ -51,7 +51,8 @@ def rows() -> tuple[Row, ...]:
     found = []
     for cells in csv.DictReader(data_lines("ps3.15-table-e.1-1.csv")):
         options = {key: value for key, value in cells.items() if key not in fixed and value}
-        found.append(Row(*(cells[key] for key in fixed), options=options))
+        tag, name, retired, std_iod, basic = (cells[key] for key in fixed)
+        found.append(Row(tag, name, retired, std_iod, basic, options))
     return tuple(found)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import functools
 import hashlib
 import hmac
@@ -45,7 +45,7 @@ def moved_date(value: str, days: int) -> str | None:
     if match is None:
         return None
     try:
-        day = datetime.date(*map(int, match.groups())) + datetime.timedelta(days=days)
+        day = dt.date(*map(int, match.groups())) + dt.timedelta(days=days)
     except (ValueError, OverflowError):
         return None
     rest = text[match.end() :]
@@ -110,6 +110,10 @@ class Secret:
     def order(self, patient: str) -> bytes:
         """Sorts patients in an order that tells nothing about them."""
         return self._digest("order", patient)
+
+    def title(self, original: str) -> str:
+        """An application entity title that stands for another."""
+        return f"AE_{self._digest('title', original).hex()[:13].upper()}"
 
     def code(self, text: str, kind: str = "patient") -> str:
         """The installation's pseudonym."""

@@ -13,7 +13,9 @@ from diaphane.privacy.dicom.table import data_lines
 _SEPARATORS = re.compile(r"([\s\\^=,;:/()\[\]{}<>|\"'_&#!?*]+)")
 _PIECES = re.compile(r"[^\W_]+(?:[.+\-][^\W_]+)*[+\-]?")
 # Written as titles are: "DR" and "MR" are modalities.
-_TITLE = re.compile(r"\b(?:Dr|Prof|Mrs|Miss|Herr|Frau|Mme|Dra|Sra)\b\.?\s*|\bMr\.?\s+|\b(?:Mr|Ms|Sr)\.\s*")
+_TITLE = re.compile(
+    r"\b(?:Dr|Prof|Mrs|Miss|Herr|Frau|Mme|Dra|Sra)\b\.?\s*|\bMr\.?\s+|\b(?:Mr|Ms|Sr)\.\s*"
+)
 _MEASURE = re.compile(
     r"^(?:\d{1,3}(?:\.\d{1,3})?(?:mm|cm|ml|mg|kv|kvp|kev|mev|ms|s|sec|min|t|x|%|hz|khz|mhz|deg|d)?|"
     r"[a-z]\d{2}[a-z]{0,2}|[a-z]{2}\d{2}[a-z]{0,2}|\d?[a-z]{1,6}\d{0,2}[a-z]?|\d{1,2}[a-z]{1,4}|"
@@ -35,10 +37,15 @@ _TELLING = (
         re.IGNORECASE,
     ),
     re.compile(r"\d{1,4}[.\-/]\d{1,2}[.\-/]\d{1,4}"),
-    re.compile(r"\b\d{1,3}[\s\-]*(?:y|yo|yrs?|years?|months?|weeks?)\b(?:[\s\-]*old)?", re.IGNORECASE),
+    re.compile(
+        r"\b\d{1,3}[\s\-]*(?:y|yo|yrs?|years?|months?|weeks?)\b(?:[\s\-]*old)?", re.IGNORECASE
+    ),
     re.compile(r"\d{1,2}:\d{2}(?::\d{2})?(?:\.\d+)?"),
 )
-_NUMBERS = re.compile(r"\+?\(?\d+(?:[\s.\-/()]{1,2}\d+)+")
+_DAY = re.compile(r"\d{2,4}[.\-/]\d{2}[.\-/]\d{2,4}")
+_ALNUM = re.compile(r"[^\W_]+")
+_DIGITS = re.compile(r"\d+")
+_NUMBERS = re.compile(r"(?<![^\W_])\+?\(?\d+(?:[\s.\-/()]{1,2}\d+)+")
 _LONG_NUMBER = 7
 
 
@@ -61,33 +68,69 @@ class Identifiers:
     Attributes
     ----------
     words:
-        Single words; of four or more letters they also count inside longer words.
+        Single words. Of four or more letters, or not of the Latin alphabet, they also count
+        inside longer words; numbers of four or five digits do not count inside longer numbers.
     whole:
         Whole values, however short.
     """
 
     words: frozenset[str] = frozenset()
     whole: frozenset[str] = frozenset()
-    _inside: re.Pattern[str] | None = field(init=False, repr=False, compare=False, default=None)
+    _alone: frozenset[str] = field(init=False, repr=False, compare=False)
+    _inside: frozenset[str] = field(init=False, repr=False, compare=False)
+    _lengths: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    _dates: frozenset[str] = field(init=False, repr=False, compare=False)
+    _composed: re.Pattern[str] | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        parts = []
-        for word in sorted(self.words, key=len, reverse=True):
-            text = re.escape(word)
-            if word.isdigit() and len(word) < 6:
-                text = rf"(?<!\d){text}(?!\d)"
-            elif word.isascii() and len(word) < 4:
-                text = rf"(?<![^\W_]){text}(?![^\W_])"
-            parts.append(text)
-        if parts:
-            object.__setattr__(self, "_inside", re.compile("|".join(parts)))
+        plain = {word for word in self.words if word.isalnum()}
+        alone = {w for w in plain if w.isascii() and (len(w) < 4 or (w.isdigit() and len(w) < 6))}
+        dates = {word for word in self.words if _DAY.fullmatch(word)}
+        # Values with marks in them, such as numbers with dashes, are looked for as they are.
+        composed = [
+            re.escape(text)
+            for text in sorted(self.words | self.whole, key=len, reverse=True)
+            if len(text) > 3 and not text.isalnum() and text not in dates
+        ]
+        for name, value in (
+            ("_alone", frozenset(alone)),
+            ("_inside", frozenset(plain - alone)),
+            ("_lengths", tuple(sorted({len(word) for word in plain - alone}))),
+            ("_dates", frozenset(dates)),
+            ("_composed", re.compile("|".join(composed), re.IGNORECASE) if composed else None),
+        ):
+            object.__setattr__(self, name, value)
 
     def told_by(self, text: str) -> bool:
         """Whether a text, however written, tells one of them."""
         folded = fold(text)
+        if not folded:
+            return False
         if folded.strip() in self.whole:
             return True
-        return self._inside is not None and self._inside.search(folded) is not None
+        if self._composed is not None and self._composed.search(folded):
+            return True
+        if self._dates and any(day in self._dates for day in _DAY.findall(folded)):
+            return True
+        return any(map(self._in_piece, _ALNUM.findall(folded)))
+
+    def _in_piece(self, piece: str) -> bool:
+        if piece in self._alone or any(run in self._alone for run in _DIGITS.findall(piece)):
+            return True
+        size = len(piece)
+        for length in self._lengths:
+            if length > size:
+                return False
+            for start in range(size - length + 1):
+                if piece[start : start + length] in self._inside:
+                    return True
+        return False
+
+    def without_composed(self, text: str) -> str:
+        """A text less their values that hold more than letters and digits, and their dates."""
+        if self._dates:
+            text = _DAY.sub(lambda m: " " if m.group() in self._dates else m.group(), text)
+        return text if self._composed is None else self._composed.sub(" ", text)
 
     def joined(self, other: Identifiers) -> Identifiers:
         """Both together."""
@@ -144,7 +187,30 @@ def identifiers_of(
     return Identifiers(frozenset(words - {""}), frozenset(whole - {""}))
 
 
-_PARTICLES = frozenset("de da di du del la le van von der den dr mr mrs ms prof md phd jr sr".split())
+_PARTICLES = frozenset(
+    [
+        "de",
+        "da",
+        "di",
+        "du",
+        "del",
+        "la",
+        "le",
+        "van",
+        "von",
+        "der",
+        "den",
+        "dr",
+        "mr",
+        "mrs",
+        "ms",
+        "prof",
+        "md",
+        "phd",
+        "jr",
+        "sr",
+    ]
+)
 _COMMON = re.compile(r"^(?:hospital|clinic|medical|university|department|radiology|imaging)$")
 
 
@@ -159,7 +225,7 @@ def scrubbed(text: str, who: Identifiers) -> str:
         return text
     for pattern in _TELLING[:2]:
         text = pattern.sub("", text)
-    parts = _SEPARATORS.split(text)
+    parts = _SEPARATORS.split(who.without_composed(text))
     kept = "".join(p if k % 2 or not who.told_by(p) else "" for k, p in enumerate(parts))
     return "" if who.told_by(kept) else _tidy(kept)
 
@@ -168,17 +234,22 @@ def cleaned(text: str, who: Identifiers = NOBODY) -> str:
     """The words of a text that the technical vocabulary knows, or that are a measure.
 
     Names, numbers, dates and whatever else nobody vouches for go. Separators between the words
-    that stay, stay.
+    that stay, stay. Cleaning a second time changes nothing.
     """
+    while True:
+        kept = _once(text, who)
+        if kept == text or not kept:
+            return kept
+        text = kept
+
+
+def _once(text: str, who: Identifiers) -> str:
     for pattern in _TELLING:
         text = pattern.sub(" ", text)
-    text = _NUMBERS.sub(_unless_short, text)
-    text = _without_titled(text)
+    text = _without_titled(_NUMBERS.sub(_unless_short, who.without_composed(text)))
     parts = _SEPARATORS.split(text)
-    kept = "".join(
-        part if index % 2 else _known(part, who) for index, part in enumerate(parts)
-    )
-    return _tidy(kept)
+    kept = "".join(part if index % 2 else _known(part, who) for index, part in enumerate(parts))
+    return "" if who.told_by(kept) else _tidy(kept)
 
 
 def _without_titled(text: str) -> str:
@@ -205,7 +276,9 @@ def _known(part: str, who: Identifiers) -> str:
 def _is_technical(word: str) -> bool:
     if word in vocabulary():
         return True
-    if all(piece in vocabulary() or _measure(piece) for piece in re.split(r"[+\-.]", word) if piece):
+    if all(
+        piece in vocabulary() or _measure(piece) for piece in re.split(r"[+\-.]", word) if piece
+    ):
         return not word.isdigit() or len(word) <= 3
     return False
 

@@ -1,0 +1,246 @@
+"""The verifier: searches de-identified files for what is left of an identity."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from diaphane.core.errors import EmptyInput
+from diaphane.core.protocols import Progress, silent
+from diaphane.privacy.dicom.engine import technical_attributes, walk
+from diaphane.privacy.dicom.folder import DIRECTORY, dicom_files, read_object
+from diaphane.privacy.dicom.identity import whose
+from diaphane.privacy.dicom.profile import Profile
+from diaphane.privacy.dicom.safe import kept_private
+from diaphane.privacy.dicom.table import row_of
+from diaphane.privacy.dicom.values import Secret, dummy, is_registered, is_valid_uid
+from diaphane.privacy.dicom.words import NOBODY, Identifiers, fold
+from diaphane.privacy.keys import load_key
+
+_RETAINED = {
+    "113106": "full-dates", "113107": "modified-dates", "113108": "patient-characteristics",
+    "113109": "device", "113110": "uids", "113111": "safe-private", "113112": "institution",
+}  # fmt: skip
+_CLASSES = frozenset(("SOPClassUID", "ReferencedSOPClassUID", "OriginalSpecializedSOPClassUID"))
+_META = frozenset(("TransferSyntaxUID", "ImplementationClassUID", "MediaStorageSOPClassUID"))
+_OURS = frozenset(("DeidentificationMethod", "PatientName", "PatientID", "ClinicalTrialSubjectID"))
+_LONG = frozenset(("LO", "LT", "ST", "UC", "UT", "PN"))
+_TEXT = frozenset(("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT", "IS", "DS"))
+_PSEUDONYM = re.compile(r"[a-z]-[0-9a-f]{16}(?:\.dcm)?")
+_DATE_IN_TEXT = re.compile(
+    r"(?<!\d)(?:19|20)\d{2}[.\-/]?(?:0[1-9]|1[0-2])[.\-/]?(?:0[1-9]|[12]\d|3[01])(?!\d)"
+)
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Something that should not be there.
+
+    Attributes
+    ----------
+    file:
+        Relative to the folder searched.
+    where:
+        Attribute, "file name" or "pixels".
+    what:
+        identifier, date, uid, private, name, unmarked, text or unreadable; never the value.
+    """
+
+    file: str
+    where: str
+    what: str
+
+
+@dataclass
+class Findings:
+    """What a search found: how many files were searched, and each leftover."""
+
+    files: int = 0
+    left: list[Leftover] = field(default_factory=list)
+
+
+@dataclass
+class _Originals:
+    """What the originals tell, by what their UIDs became under this installation's key."""
+
+    uids: set[str] = field(default_factory=set)
+    everybody: Identifiers = NOBODY
+    people: dict[str, Identifiers] = field(default_factory=dict)
+    dates: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def who(self, data: Any) -> Identifiers:
+        """Those of the patient that a file came from; of all, where that is not known."""
+        return self.people.get(str(data.get("StudyInstanceUID", "")), self.everybody)
+
+    def days(self, data: Any) -> dict[str, str]:
+        """The original dates of a file, by where they stand."""
+        return self.dates.get(str(data.get("SOPInstanceUID", "")), {})
+
+
+def check_folder(
+    folder: Path, against: Path | None = None, progress: Progress = silent
+) -> Findings:
+    """Search every DICOM file of ``folder``.
+
+    A file is held to the options that it says were applied (CID 7050 codes). Found are: names,
+    numbers and places of the files themselves in any text, at any depth; of the originals, too,
+    when they are given, with their UIDs and dates; dates where none may be; UIDs that were not
+    replaced; private attributes that are not known to be safe; the same in names of files and
+    folders; text in pixels of images that are said to be clean.
+
+    Raises
+    ------
+    EmptyInput
+        When there is no DICOM file.
+    """
+    found = Findings()
+    files, _ = dicom_files(folder)
+    if not files:
+        raise EmptyInput("There is no DICOM file here.", path=folder)
+    originals = _Originals()
+    if against is not None:
+        originals = _read_originals(against, _profile_of(files[0]))
+    for number, path in enumerate(files, start=1):
+        name = path.relative_to(folder).as_posix() if path != folder else path.name
+        try:
+            data = read_object(path)
+            if str(data.get("SOPClassUID", "")) == DIRECTORY:
+                found.left.append(Leftover(name, "DICOMDIR", "name"))
+                continue
+            found.left += _check(name, data, originals)
+        except Exception:  # noqa: BLE001 - pydicom raises whatever a damaged file makes it meet
+            found.left.append(Leftover(name, "file", "unreadable"))
+        found.files += 1
+        progress("searching", number / len(files))
+    return found
+
+
+def _check(name: str, data: Any, originals: _Originals) -> list[Leftover]:
+    applied = _applied(data)
+    who = whose(_without_codes(data), applied.profile).identifiers.joined(originals.who(data))
+    days = originals.days(data)
+    code = fold(str(data.get("PatientID", "") or ""))
+    left = []
+    if str(data.get("PatientIdentityRemoved", "")) != "YES":
+        left.append(Leftover(name, "(0012,0062)", "unmarked"))
+    parts = [p.replace(code, "") for p in Path(fold(name)).parts if not _PSEUDONYM.fullmatch(p)]
+    if any(who.told_by(part) or _DATE_IN_TEXT.search(part) for part in parts):
+        left.append(Leftover(name, "file name", "name"))
+    for tree in (data.file_meta, data):
+        safe = kept_private(tree, who) if "safe-private" in applied.profile.retain else ()
+        for where, element in walk(tree):
+            if element.tag.is_private:
+                if element.tag not in safe:
+                    left.append(Leftover(name, where, "private"))
+            elif what := _what(element, who, originals.uids, days.get(where), applied.profile):
+                left.append(Leftover(name, where, what))
+    if applied.pixels:
+        from diaphane.privacy.pixels import find_text
+
+        if find_text(data):
+            left.append(Leftover(name, "pixels", "text"))
+    return left
+
+
+def _what(element: Any, who: Identifiers, uids: set[str], day: str | None, profile: Profile) -> str:
+    """What is wrong with an element, or empty; ``day`` stood there in the original."""
+    vr, keyword = element.VR, element.keyword
+    if vr == "SQ" or element.value is None or element.value == dummy(vr):
+        return ""
+    if vr == "UN":
+        return "private"
+    values = [str(v) for v in (element.value if element.VM > 1 else [element.value])]
+    values = [v for v in values if v and v != str(dummy(vr))]
+    row = row_of(element.tag)
+    kept = row is not None and profile.action(row, vr, (keyword, "", "")) == "K"
+    if vr == "UI":
+        told = any(_is_original(keyword, v, uids, profile) for v in values)
+        return "uid" if told and not kept else ""
+    if vr in ("DA", "DT"):
+        fine = profile.dates == "MODIFIED" and not any(v[:8] == day for v in values)
+        return "" if kept or fine or profile.dates == "UNMODIFIED" or not values else "date"
+    if vr not in _TEXT or isinstance(element.value, bytes) or keyword in _OURS:
+        return ""
+    if vr in ("IS", "DS"):
+        told = any(len(v) > 4 and fold(v) in who.whole for v in values)
+    else:
+        told = any(who.told_by(v) for v in values)
+    if told:
+        return "identifier"
+    dated = profile.dates != "UNMODIFIED" and keyword not in technical_attributes()
+    return "date" if dated and vr in _LONG and any(map(_DATE_IN_TEXT.search, values)) else ""
+
+
+def _is_original(keyword: str, uid: str, originals: set[str], profile: Profile) -> bool:
+    if is_registered(uid) or "uids" in profile.retain or keyword in _META:
+        return False
+    if keyword in _CLASSES and is_valid_uid(uid):
+        return False
+    return uid in originals or not uid.startswith("2.25.")
+
+
+@dataclass(frozen=True)
+class _Applied:
+    profile: Profile
+    pixels: bool
+
+
+def _applied(data: Any) -> _Applied:
+    """The options that a file says were applied."""
+    codes = {
+        str(item.get("CodeValue", ""))
+        for item in data.get("DeidentificationMethodCodeSequence", ())
+    }
+    retain = {name for code, name in _RETAINED.items() if code in codes}
+    if str(data.get("LongitudinalTemporalInformationModified", "")) == "MODIFIED":
+        retain = retain - {"full-dates"} | {"modified-dates"}
+    if {"full-dates", "modified-dates"} <= retain:
+        retain.discard("full-dates")
+    return _Applied(Profile(frozenset(retain)), "113101" in codes)
+
+
+def _without_codes(data: Any) -> Any:
+    """A view whose codes of patients and dummies do not count as identity."""
+    from copy import copy
+
+    view = copy(data)
+    for keyword in ("PatientName", "PatientID", "ClinicalTrialSubjectID"):
+        if keyword in view:
+            del view[keyword]
+    return view
+
+
+def _profile_of(path: Path) -> Profile:
+    try:
+        return _applied(read_object(path, pixels=False)).profile
+    except Exception:  # noqa: BLE001 - the search itself will say that it is unreadable
+        return Profile()
+
+
+def _read_originals(folder: Path, profile: Profile) -> _Originals:
+    secret = Secret(load_key())
+    found = _Originals()
+    people: dict[str, Identifiers] = {}
+    studies: dict[str, str] = {}
+    for path in dicom_files(folder)[0]:
+        try:
+            data = read_object(path, pixels=False)
+            told = whose(data, profile)
+            values = [(w, e) for w, e in walk(data) if e.value and e.VR in ("UI", "DA", "DT")]
+        except Exception:  # noqa: BLE001, S112 - what cannot be read tells nothing
+            continue
+        people[told.patient] = people.get(told.patient, NOBODY).joined(told.identifiers)
+        studies[secret.uid(told.study)] = told.patient
+        days = found.dates.setdefault(secret.uid(told.instance), {})
+        for where, element in values:
+            texts = [str(v) for v in (element.value if element.VM > 1 else [element.value])]
+            if element.VR == "UI":
+                found.uids |= {text for text in texts if not is_registered(text)}
+            else:
+                days[where] = texts[0][:8]
+    found.people = {study: people[patient] for study, patient in studies.items()}
+    for who in people.values():
+        found.everybody = found.everybody.joined(who)
+    return found

@@ -1,0 +1,229 @@
+"""Folders through the public door: what is written, named, linked, checked, and given back."""
+
+from __future__ import annotations
+
+import csv
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+
+from commands import diaphane
+from diaphane.core.errors import PrivacyError, UsageError
+from diaphane.privacy.audit import AuditChain
+from diaphane.privacy.dicom.back import reidentify_folder
+from diaphane.privacy.dicom.checking import check_folder
+from diaphane.privacy.dicom.folder import Order, deidentify_folder
+from diaphane.privacy.dicom.people import LinkTable, Naming, check_format, read_codes
+from diaphane.privacy.dicom.profile import Profile
+from planted import plant, score
+
+CLEANED = Profile(
+    frozenset({"modified-dates", "device"}),
+    frozenset({"descriptors", "structured-content", "graphics"}),
+)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return plant(tmp_path_factory.mktemp("corpus") / "in", 9)
+
+
+@pytest.fixture
+def two(tmp_path) -> Path:
+    """Two patients' files, named as hospitals name them."""
+    for number, name in enumerate(("CT_small.dcm", "MR_small.dcm")):
+        data = dcmread(get_testdata_file(name))
+        data.PatientName, data.PatientID = (
+            ("Nightingale^Florence", "Seacole^Mary")[number],
+            f"0{number}",
+        )
+        data.StudyDescription = f"chest of {data.PatientName}"
+        path = tmp_path / "in" / str(data.PatientName) / f"{data.PatientID}.dcm"
+        path.parent.mkdir(parents=True)
+        data.save_as(path)
+    (tmp_path / "in" / "notes.txt").write_text("Florence")
+    return tmp_path / "in"
+
+
+@pytest.mark.parametrize("profile", [Profile(), CLEANED], ids=["basic", "options"])
+def test_planted_identities_are_handled_rightly_and_none_leaks(corpus, tmp_path, profile):
+    out = tmp_path / "out"
+    outcome = deidentify_folder(Order(corpus.folder, out, profile))
+    assert (len(outcome.done), outcome.refused) == (9, [])
+    found = score(corpus, out, set(profile.retain), set(profile.clean))
+    assert found.leaks == []
+    assert found.wrong == []
+    assert found.total > 6000
+    assert check_folder(out).left == []
+    assert check_folder(out, corpus.folder).left == []
+
+
+def test_the_search_finds_what_was_left(two, tmp_path):
+    out = tmp_path / "out"
+    deidentify_folder(Order(two, out, Profile(frozenset(), frozenset({"descriptors"}))))
+    path = next(out.rglob("*.dcm"))
+    data = dcmread(path)
+    data.StudyDescription = "chest of Doe"
+    data.ReferringPhysicianName = "Doe^Jane"
+    data.StudyDate = "20200101"
+    data.FrameOfReferenceUID = "1.2.3.4.5"
+    data.ImageComments = "seen 2020-01-31"
+    data.private_block(0x0029, "MAKER", create=True).add_new(1, "LO", "x")
+    del data.PatientIdentityRemoved
+    data.save_as(path)
+    path.rename(path.with_name("Doe.dcm"))
+    found = {(item.where, item.what) for item in check_folder(out).left}
+    assert found == {
+        ("file name", "name"), ("(0008,1030)", "identifier"), ("(0008,0090)", "identifier"),
+        ("(0008,0020)", "date"), ("(0020,0052)", "uid"), ("(0020,4000)", "date"),
+        ("(0029,0010)", "private"), ("(0029,1001)", "private"), ("(0012,0062)", "unmarked"),
+    }  # fmt: skip
+    said = diaphane("deidentify", "--check", out)
+    assert said.returncode == 1
+    assert "chest" not in said.stderr
+
+
+def test_the_search_knows_the_originals(two, tmp_path):
+    out = tmp_path / "out"
+    deidentify_folder(Order(two, out))
+    assert check_folder(out, two).left == []
+    path = next(out.rglob("*.dcm"))
+    data = dcmread(path)
+    origin = next(d for d in map(dcmread, two.rglob("*.dcm")) if d.Modality == data.Modality)
+    data.ContentLabel = str(origin.PatientName)
+    data.save_as(path)
+    assert [item.what for item in check_folder(out).left] == []
+    assert [item.what for item in check_folder(out, two).left] == ["identifier"]
+
+
+def test_codes_of_a_trial_and_the_way_back(two, tmp_path):
+    table = tmp_path / "map.csv"
+    table.write_text("PatientID,code,days\n00,ARM-A.1,-10\n")
+    link, out, back = tmp_path / "link.csv", tmp_path / "out", tmp_path / "back"
+    profile = Profile(frozenset({"modified-dates"}))
+    naming = Naming(read_codes(table))
+    outcome = deidentify_folder(Order(two, out, profile, naming, link))
+    assert len(outcome.done) == 1
+    assert [type(error) for _, error in outcome.refused] == [PrivacyError]
+    assert outcome.ignored == 1
+    if os.name == "posix":
+        assert stat.S_IMODE(link.stat().st_mode) == 0o600
+
+    naming = Naming(read_codes(table), "SITE01-{n:04}")
+    outcome = deidentify_folder(Order(two, out, profile, naming, link))
+    assert sorted(p.name for p in out.iterdir()) == ["ARM-A.1", "SITE01-0001"]
+    assert len(outcome.done) == 2
+    new = dcmread(next((out / "ARM-A.1").rglob("*.dcm")))
+    old = dcmread(next(two.rglob("00.dcm")))
+    assert new.PatientID == new.PatientName == "ARM-A.1"
+    assert LinkTable.read(link).patients["ARM-A.1"]["DateShift"] == "-10"
+
+    # A result is made from the pseudonymous image, and comes back.
+    new.SOPInstanceUID = "2.25.99"
+    new.file_meta.MediaStorageSOPInstanceUID = "2.25.99"
+    result = tmp_path / "results" / "seg.dcm"
+    result.parent.mkdir()
+    new.save_as(result)
+    stranger = dcmread(result)
+    stranger.PatientID = "nobody"
+    stranger.save_as(tmp_path / "results" / "other.dcm")
+    before = AuditChain().verify().entries
+    outcome = reidentify_folder(tmp_path / "results", back, link)
+    assert [p.name for p, _ in outcome.refused] == ["other.dcm"]
+    given = dcmread(back / "seg.dcm")
+    for name in ("PatientName", "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "StudyDate"):
+        assert given[name].value == old[name].value, name
+    assert given.FrameOfReferenceUID == old.FrameOfReferenceUID
+    assert given.SOPInstanceUID == given.file_meta.MediaStorageSOPInstanceUID == "2.25.99"
+    assert "PatientIdentityRemoved" not in given
+    verdict = AuditChain().verify()
+    assert verdict.intact
+    assert verdict.entries == before + 1
+
+
+def test_numbers_go_on_where_the_link_table_ends(two, tmp_path):
+    link, form = tmp_path / "link.csv", Naming(form="S{n}")
+    first = next(two.rglob("00.dcm"))
+    deidentify_folder(Order(first, tmp_path / "a", Profile(), form, link))
+    deidentify_folder(Order(two, tmp_path / "b", Profile(), form, link))
+    assert {p.name for p in (tmp_path / "b").iterdir()} == {"S1", "S2"}
+    assert LinkTable.read(link).patients["S1"]["PatientID"] == "00"
+
+
+def test_pseudonyms_and_names_of_files_are_the_same_in_every_run(two, tmp_path):
+    for name in ("a", "b"):
+        deidentify_folder(Order(two, tmp_path / name))
+    names = [
+        sorted(p.relative_to(tmp_path / n) for p in (tmp_path / n).rglob("*.dcm")) for n in "ab"
+    ]
+    assert names[0] == names[1]
+    assert all(part[1] == "-" for path in names[0] for part in path.parts)
+
+
+@pytest.mark.parametrize("places", [("in", "in"), ("in", "in/out"), ("in/x", "in")])
+def test_input_and_output_are_kept_apart(tmp_path, places):
+    with pytest.raises(UsageError, match="apart"):
+        Order(tmp_path / places[0], tmp_path / places[1])
+
+
+def test_the_link_table_lies_outside_the_output(tmp_path):
+    with pytest.raises(UsageError, match="link"):
+        Order(tmp_path / "in", tmp_path / "out", link=tmp_path / "out" / "link.csv")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["id,code\n1,a\n2,a\n", "id,code\n1,../x\n", "id,code\n1\n", "id,code,days\n1,a,x\n",
+     "id,code\n1,a\n1,b\n"],
+)  # fmt: skip
+def test_tables_of_codes_that_are_wrong(tmp_path, text):
+    path = tmp_path / "map.csv"
+    path.write_text(text)
+    with pytest.raises(UsageError):
+        read_codes(path)
+
+
+@pytest.mark.parametrize(
+    "form", ["X", "{n}/{n}", "{m}", "{n:z}", "{", "../{n}", "{n}{m}", "{n.real}"]
+)
+def test_formats_that_are_wrong(form):
+    with pytest.raises(UsageError):
+        check_format(form)
+
+
+def test_the_command_reports_refuses_and_keeps_silent_about_values(two, tmp_path):
+    (two / "broken.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\2\0\x10\0UI\xff\xff")
+    data = dcmread(get_testdata_file("CT_small.dcm"))
+    data.SOPClassUID = "1.2.840.10008.5.1.4.1.1.104.1"
+    data.save_as(two / "report.dcm")
+    out, report = tmp_path / "out", tmp_path / "changes.csv"
+    done = diaphane("deidentify", two, out, "--clean", "descriptors", "--report", report, "--json")
+    assert done.returncode == 1, done.stderr
+    with (tmp_path / "rejected.csv").open() as stream:
+        refused = {Path(row["file"]).name: row["error"] for row in csv.DictReader(stream)}
+    assert set(refused) == {"broken.dcm", "report.dcm"}
+    with report.open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert {row["file"] for row in rows} == {
+        p.relative_to(out).as_posix() for p in out.rglob("*.dcm")
+    }
+    assert ("PatientName", "replaced") in {(row["name"], row["action"]) for row in rows}
+    said = done.stdout.replace(str(two), "") + report.read_text()
+    for word in ("Nightingale", "Seacole", "Florence"):
+        assert word not in said.replace(f"{word}^", "").replace(f"^{word}", "")
+    for path in out.rglob("*"):
+        assert "ightingale" not in path.name
+    assert {dcmread(p).StudyDescription for p in out.rglob("*.dcm")} == {"chest of"}
+
+
+def test_wrong_usage(tmp_path):
+    assert diaphane("deidentify", tmp_path).returncode == 2
+    (tmp_path / "in").mkdir()
+    places = (tmp_path / "in", tmp_path / "out")
+    assert diaphane("deidentify", *places, "--retain", "names").returncode == 2
+    assert diaphane("deidentify", *places).returncode == 3
+    assert diaphane("deidentify", *places, "--report", "x.pdf").returncode == 2
