@@ -36,7 +36,6 @@ def main() -> None:
     """Plant, de-identify, judge, search; print and write ``results/deidentification.json``."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
     import planted
-
     from diaphane.privacy.dicom.checking import check_folder
     from diaphane.privacy.dicom.folder import Order, deidentify_folder
     from diaphane.privacy.dicom.profile import Profile

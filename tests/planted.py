@@ -35,6 +35,9 @@ _VR = {int(tag, 16): vr for vr, tags in _NEW.items() for tag in tags.split()}
 CARRIERS = ("RelatedSeriesSequence", "ReferencedInstanceSequence", "DerivationImageSequence")
 """Sequences outside the table, in which values are planted."""
 
+MIXED = ("DetectorManufacturerModelName", "AlgorithmName", "SegmentLabel")
+"""Text outside the table that stays, but for the name in it."""
+
 CLASSES = {
     "CT": "1.2.840.10008.5.1.4.1.1.2", "MR": "1.2.840.10008.5.1.4.1.1.4",
     "CR": "1.2.840.10008.5.1.4.1.1.1", "PT": "1.2.840.10008.5.1.4.1.1.128",
@@ -90,7 +93,7 @@ class Plant:
 
 @dataclass
 class Corpus:
-    """Planted files and what was planted; ``files`` holds SOPInstanceUID by file."""
+    """Planted files, SOPInstanceUID by file, and what was planted."""
 
     folder: Path
     plants: list[Plant] = field(default_factory=list)
@@ -204,7 +207,7 @@ def plant_file(corpus: Corpus, name: str, patient: dict[str, str], words: Words,
         plants.append(Plant(name, (), tag, data[keyword].VR, "technical", None, value))
     own = patient["PatientName"].split("^")[0]
     mixed = f"PACS {own} {patient['PatientID']}"
-    for keyword, depth in (("DetectorManufacturerModelName", 1), ("AlgorithmName", 2), ("SegmentLabel", 3)):
+    for depth, keyword in enumerate(MIXED, start=1):
         setattr(chain[depth], keyword, mixed)
         tag = chain[depth][keyword].tag
         token = own.lower()
@@ -278,8 +281,7 @@ class Score:
 def score(corpus: Corpus, out: Path, retain: set[str], clean: set[str]) -> Score:
     """Judge what was written to ``out``, against the table and nothing of the engine's.
 
-    Which output belongs to which input shows by pixels' neighbours: series number and the order
-    of UIDs say nothing, so that the installation's key is asked.
+    Which output belongs to which input only the installation's key tells.
     """
     from diaphane.privacy import load_key
     from diaphane.privacy.dicom.values import Secret

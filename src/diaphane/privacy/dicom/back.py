@@ -11,7 +11,8 @@ from diaphane.core.files import replacing
 from diaphane.core.protocols import Progress, silent
 from diaphane.privacy.audit import AuditChain, Event
 from diaphane.privacy.dicom.engine import walk
-from diaphane.privacy.dicom.folder import Done, Outcome, dicom_files, keep_apart, read_object
+from diaphane.privacy.dicom.files import dicom_files, keep_apart, read_object
+from diaphane.privacy.dicom.folder import Done, Outcome
 from diaphane.privacy.dicom.identity import LINKED
 from diaphane.privacy.dicom.people import LinkTable
 from diaphane.privacy.dicom.values import Secret, moved_date

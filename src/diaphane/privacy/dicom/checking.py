@@ -9,8 +9,9 @@ from typing import Any
 
 from diaphane.core.errors import EmptyInput
 from diaphane.core.protocols import Progress, silent
+from diaphane.privacy.dicom.content import burned_in
 from diaphane.privacy.dicom.engine import technical_attributes, walk
-from diaphane.privacy.dicom.folder import DIRECTORY, dicom_files, read_object
+from diaphane.privacy.dicom.files import DIRECTORY, dicom_files, read_object
 from diaphane.privacy.dicom.identity import whose
 from diaphane.privacy.dicom.profile import Profile
 from diaphane.privacy.dicom.safe import kept_private
@@ -136,11 +137,8 @@ def _check(name: str, data: Any, originals: _Originals) -> list[Leftover]:
                     left.append(Leftover(name, where, "private"))
             elif what := _what(element, who, originals.uids, days.get(where), applied.profile):
                 left.append(Leftover(name, where, what))
-    if applied.pixels:
-        from diaphane.privacy.pixels import find_text
-
-        if find_text(data):
-            left.append(Leftover(name, "pixels", "text"))
+    if applied.pixels and burned_in().find_text(data):
+        left.append(Leftover(name, "pixels", "text"))
     return left
 
 

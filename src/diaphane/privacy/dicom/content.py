@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -178,12 +179,19 @@ def overlays(data: Any, profile: Profile) -> frozenset[Any]:
 def _holds_text(data: Any, group: int) -> bool:
     """Whether an overlay plane shows text, or cannot be looked at."""
     try:
-        from diaphane.privacy.pixels import find_text
-
+        find_text = burned_in().find_text
         plane = data.overlay_array(group)
     except Exception:  # noqa: BLE001 - what cannot be looked at cannot stay
         return True
     return bool(find_text(plane * 255))
+
+
+def burned_in() -> Any:
+    """The room's functions for text in pixels: ``find_text`` and ``blank``."""
+    try:
+        return importlib.import_module("diaphane.privacy.pixels")
+    except ModuleNotFoundError:
+        raise PrivacyError("This version cannot find text in pixels.") from None
 
 
 def tells(element: Any, who: Identifiers) -> bool:

@@ -15,8 +15,9 @@ from diaphane.core.errors import DiaphaneError, EmptyInput, PrivacyError, Unread
 from diaphane.core.files import replacing
 from diaphane.core.protocols import Progress, silent
 from diaphane.privacy.audit import AuditChain, Event
-from diaphane.privacy.dicom.content import refuse_uncleanable
+from diaphane.privacy.dicom.content import burned_in, refuse_uncleanable
 from diaphane.privacy.dicom.engine import Change, Deidentifier, Subject
+from diaphane.privacy.dicom.files import DIRECTORY, dicom_files, inside, keep_apart, read_object
 from diaphane.privacy.dicom.identity import LINKED, Whose, whose
 from diaphane.privacy.dicom.people import Coded, LinkTable, Naming, name_patients
 from diaphane.privacy.dicom.profile import Profile
@@ -26,9 +27,7 @@ from diaphane.privacy.keys import load_key
 
 T = TypeVar("T")
 
-DIRECTORY = "1.2.840.10008.1.3.10"
 _FEW = 24
-_SUFFIXES = (".dcm", ".ima")
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class Order:
 
     def __post_init__(self) -> None:
         keep_apart(self.source, self.out)
-        if self.link is not None and _inside(self.link, self.out):
+        if self.link is not None and inside(self.link, self.out):
             raise UsageError("The link table must not lie in the output.", path=self.link)
 
 
@@ -172,21 +171,6 @@ def deidentify_folder(order: Order, progress: Progress = silent) -> Outcome:
         _remember(before, written, coded, uids, order)
     _record(written, order.profile, secret)
     return outcome
-
-
-def keep_apart(source: Path, out: Path) -> None:
-    """Raise :class:`UsageError` when one of two places is, or lies in, the other."""
-    if _inside(out, source) or _inside(source, out):
-        raise UsageError(
-            "Input and output must be apart.",
-            path=out,
-            remedy="Give a folder that is neither in the input nor around it.",
-        )
-
-
-def _inside(path: Path, folder: Path) -> bool:
-    place, room = path.resolve(), folder.resolve()
-    return place == room or room in place.parents
 
 
 @dataclass(frozen=True)
@@ -308,56 +292,12 @@ def _damaged(path: Path, error: Exception) -> UnreadableFile:
 
 def clean_pixels(data: Any) -> list[Change]:
     """Blank the text in the pixels of ``data``, and say that there is none left."""
-    from diaphane.privacy.pixels import blank, find_text
-
-    boxes = find_text(data)
+    tools = burned_in()
+    boxes = tools.find_text(data)
     if not any(name in data for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         return []
-    blank(data, boxes)
+    tools.blank(data, boxes)
     return [Change("(7FE0,0010)", "PixelData", "cleaned")] if boxes else []
-
-
-def read_object(path: Path, *, pixels: bool = True) -> Any:
-    """A DICOM object with a transfer syntax, also from a file without file meta."""
-    from pydicom import dcmread
-    from pydicom.dataset import FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-
-    data = dcmread(path, force=True, stop_before_pixels=not pixels)
-    if getattr(data, "file_meta", None) is None:
-        data.file_meta = FileMetaDataset()
-    if not data.file_meta.get("TransferSyntaxUID"):
-        implicit = data.original_encoding[0]
-        data.file_meta.TransferSyntaxUID = (
-            ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
-        )
-    return data
-
-
-def dicom_files(source: Path) -> tuple[list[Path], int]:
-    """DICOM files in and below a folder, in order, and how many other files there are."""
-    if source.is_file():
-        return [source], 0
-    found, others = [], 0
-    for folder, folders, names in os.walk(source):
-        folders.sort()
-        for path in (Path(folder, name) for name in sorted(names)):
-            if path.is_file() and _is_dicom(path):
-                found.append(path)
-            else:
-                others += 1
-    return found, others
-
-
-def _is_dicom(path: Path) -> bool:
-    """Begins as DICOM does, or is named so."""
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(132)
-    except OSError:
-        return path.suffix.lower() in _SUFFIXES
-    bare = len(start) > 16 and start[:4] in (b"\x08\0\0\0", b"\x08\0\x05\0", b"\x08\0\x08\0")
-    return start[128:] == b"DICM" or bare or path.suffix.lower() in _SUFFIXES
 
 
 def _one_patient_a_study(seen: list[tuple[Path, Whose]]) -> list[tuple[Path, Whose]]:
