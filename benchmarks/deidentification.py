@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-FILES = 32
+FILES = 16
 SEED = 11
 RESULT = Path(__file__).parent / "results" / "deidentification.json"
 PROFILES: dict[str, tuple[list[str], list[str]]] = {

@@ -297,9 +297,12 @@ def score(corpus: Corpus, out: Path, retain: set[str], clean: set[str]) -> Score
         new = uid if "uids" in retain else secret.uid(uid)
         data[name] = dcmread(written[new]) if new in written else None
     moved: dict[str, set[int]] = {}
+    uids: dict[str, set[str]] = {}
     for one in corpus.plants:
         judged, kept = _judge(one, data[one.file], retain, clean, moved)
         label = f"{one.file} {'/'.join(one.path)} ({one.tag:08X}) {judged}"
+        if judged == "uid replaced":
+            uids.setdefault(one.value, set()).add(_uid_at(one, data[one.file]))
         if judged.startswith("wrong"):
             result.wrong.append(label)
         else:
@@ -308,12 +311,21 @@ def score(corpus: Corpus, out: Path, retain: set[str], clean: set[str]) -> Score
             target = data[one.file]
             if target is not None and one.token.encode() in texts[Path(target.filename)]:
                 result.leaks.append(label)
+    result.wrong += [f"{old}: several new UIDs" for old, new in uids.items() if len(new) > 1]
+    if len({uid for new in uids.values() for uid in new}) < len(uids):
+        result.wrong.append("one new UID for several")
     places = "/".join(str(p.relative_to(out)).lower() for p in out.rglob("*"))
     result.leaks += [f"name of a file: {word}" for word in corpus.names if word in places]
     result.wrong += [
         f"{file}: dates moved by {days}" for file, days in moved.items() if len(days) > 1
     ]
     return result
+
+
+def _uid_at(one: Plant, data: Any) -> str:
+    for keyword in one.path:
+        data = data[keyword].value[0]
+    return str(data[one.tag].value)
 
 
 def _judge(

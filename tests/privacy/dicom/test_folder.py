@@ -145,6 +145,36 @@ def test_codes_of_a_trial_and_the_way_back(two, tmp_path):
     assert verdict.entries == before + 1
 
 
+def test_a_code_of_another_patient_is_not_given_again(two, tmp_path):
+    link = tmp_path / "link.csv"
+    codes = {"00": ("A", None)}
+    deidentify_folder(
+        Order(next(two.rglob("00.dcm")), tmp_path / "a", naming=Naming(codes), link=link)
+    )
+    codes = {"01": ("A", None)}
+    with pytest.raises(PrivacyError, match="another patient"):
+        deidentify_folder(Order(two, tmp_path / "b", naming=Naming(codes), link=link))
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_name_left_in_one_file_is_found_in_another_of_its_study(two, tmp_path):
+    source = next(two.rglob("00.dcm"))
+    data = dcmread(source)
+    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4.5"
+    data.save_as(source.with_name("second.dcm"))
+    out = tmp_path / "out"
+    deidentify_folder(Order(source.parent, out, Profile(clean=frozenset({"descriptors"}))))
+    first, second = map(dcmread, sorted(out.rglob("*.dcm")))
+    first.ReferringPhysicianName = "Doe^Jane"
+    second.StudyDescription = "chest Doe"
+    first.save_as(first.filename)
+    second.save_as(second.filename)
+    assert {(x.where, x.what) for x in check_folder(out).left} == {
+        ("(0008,0090)", "identifier"),
+        ("(0008,1030)", "identifier"),
+    }
+
+
 def test_numbers_go_on_where_the_link_table_ends(two, tmp_path):
     link, form = tmp_path / "link.csv", Naming(form="S{n}")
     first = next(two.rglob("00.dcm"))

@@ -86,7 +86,7 @@ def check_folder(
     """Search every DICOM file of ``folder``.
 
     A file is held to the options that it says were applied (CID 7050 codes). Found are: names,
-    numbers and places of the files themselves in any text, at any depth; of the originals, too,
+    numbers and places that stand anywhere in a study in any text of it, at any depth; of the originals, too,
     when they are given, with their UIDs and dates; dates where none may be; UIDs that were not
     replaced; private attributes that are not known to be safe; the same in names of files and
     folders; text in pixels of images that are said to be clean.
@@ -100,6 +100,7 @@ def check_folder(
     files, _ = dicom_files(folder)
     if not files:
         raise EmptyInput("There is no DICOM file here.", path=folder)
+    studies = _studies(files)
     originals = _Originals()
     if against is not None:
         originals = _read_originals(against, _profile_of(files[0]))
@@ -110,7 +111,8 @@ def check_folder(
             if str(data.get("SOPClassUID", "")) == DIRECTORY:
                 found.left.append(Leftover(name, "DICOMDIR", "name"))
                 continue
-            found.left += _check(name, data, originals)
+            study = studies.get(str(data.get("StudyInstanceUID", "")), NOBODY)
+            found.left += _check(name, data, study, originals)
         except Exception:  # noqa: BLE001 - pydicom raises whatever a damaged file makes it meet
             found.left.append(Leftover(name, "file", "unreadable"))
         found.files += 1
@@ -118,9 +120,23 @@ def check_folder(
     return found
 
 
-def _check(name: str, data: Any, originals: _Originals) -> list[Leftover]:
+def _studies(files: list[Path]) -> dict[str, Identifiers]:
+    """Whom the files of each study still name."""
+    found: dict[str, Identifiers] = {}
+    for path in files:
+        try:
+            data = read_object(path, pixels=False)
+            told = whose(_without_codes(data), _applied(data).profile)
+        except Exception:  # noqa: BLE001, S112 - the search itself will say that it is unreadable
+            continue
+        if told.identifiers != NOBODY:
+            found[told.study] = found.get(told.study, NOBODY).joined(told.identifiers)
+    return found
+
+
+def _check(name: str, data: Any, study: Identifiers, originals: _Originals) -> list[Leftover]:
     applied = _applied(data)
-    who = whose(_without_codes(data), applied.profile).identifiers.joined(originals.who(data))
+    who = study.joined(originals.who(data))
     days = originals.days(data)
     code = fold(str(data.get("PatientID", "") or ""))
     left = []

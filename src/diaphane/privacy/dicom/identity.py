@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -88,6 +89,7 @@ _PLACES = frozenset(
         "InsurancePlanIdentification",
     ]
 )
+_TELLING = frozenset(("SQ", "PN", "DA", "DT", "UN"))
 _DEPTH = 64
 
 
@@ -167,17 +169,38 @@ def whose(data: Any, profile: Profile) -> Whose:
 
 
 def _elements(data: Any, depth: int = 0) -> Iterator[Any]:
+    """Elements that may tell somebody, at every depth; others are not even read."""
     for tag in list(data.keys()):
         try:
+            vr = data.get_item(tag).VR or _dictionary_vr(tag)
+            if vr not in _TELLING and tag not in _wanted():
+                continue
             element = data[tag]
         except Exception:  # noqa: BLE001, S112 - an element that cannot be read is removed later
             continue
-        if element.VR == "SQ":
-            if depth < _DEPTH:
-                for item in element.value or ():
-                    yield from _elements(item, depth + 1)
-        else:
+        if element.VR != "SQ":
             yield element
+        elif depth < _DEPTH:
+            for item in element.value or ():
+                yield from _elements(item, depth + 1)
+
+
+def _dictionary_vr(tag: Any) -> str:
+    """VR of a tag in PS3.6; UN where it is not known."""
+    from pydicom.datadict import dictionary_VR
+
+    try:
+        return str(dictionary_VR(tag))
+    except KeyError:
+        return "UN"
+
+
+@functools.cache
+def _wanted() -> frozenset[int]:
+    from pydicom.datadict import tag_for_keyword
+
+    tags = (tag_for_keyword(keyword) for keyword in _NUMBERS | _PLACES)
+    return frozenset(tag for tag in tags if tag is not None)
 
 
 def _texts(element: Any) -> list[str]:

@@ -189,8 +189,14 @@ def name_patients(
     A trial's code comes first, then the code that the link table has from an earlier run, then
     the next free number, in an order that tells nothing of the patients. Without codes and
     format each gets the installation's keyed pseudonym.
+
+    Raises
+    ------
+    PrivacyError
+        When a trial's code is another patient's in the link table.
     """
     known = before.known()
+    owner = {coded.code: patient for patient, coded in known.items()}
     taken = set(before.patients) | {code for code, _ in (naming.codes or {}).values()}
     found: dict[str, Coded] = {}
     number = 0
@@ -198,6 +204,11 @@ def name_patients(
         days = known[patient].days if patient in known else secret.days(patient)
         if naming.codes is not None and patient in naming.codes:
             code, given = naming.codes[patient]
+            if owner.get(code, patient) != patient:
+                raise PrivacyError(
+                    f"The code '{code}' is another patient's in the link table.",
+                    remedy="Correct the table of codes, or give another link table.",
+                )
             found[patient] = Coded(code, days if given is None else given)
         elif patient in known:
             found[patient] = known[patient]
