@@ -6,6 +6,7 @@ files and the judge are the tests' (``tests/planted.py``), which follow Table E.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -35,7 +36,7 @@ PROFILES: dict[str, tuple[list[str], list[str]]] = {
 def main() -> None:
     """Plant, de-identify, judge, search; print and write ``results/deidentification.json``."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    import planted
+    planted: Any = importlib.import_module("planted")
     from diaphane.privacy.dicom.checking import check_folder
     from diaphane.privacy.dicom.folder import Order, deidentify_folder
     from diaphane.privacy.dicom.profile import Profile
