@@ -39,6 +39,7 @@ from diaphane.learn.runs import (
 )
 from diaphane.learn.scores import write_predictions
 from diaphane.learn.settling import Desk, Settled, settle
+from diaphane.learn.sharing import share_out
 from diaphane.learn.shipping import Making, make_bundle, salt_of, versions
 from diaphane.learn.splits import Member
 from diaphane.learn.telling import tell
@@ -172,7 +173,8 @@ class _Work:
             task, members, folder, self.voice, self.settled, self.budget, self.wishes.watch,
             self._seconds,
         ).train()  # fmt: skip
-        held, judgement, scored = self._judge(nets, members, store, target)
+        held, judgement, scored = self._judge(nets, members, task)
+        plan = self.plan
         write_predictions(folder.path / "predictions.csv", plan, store, judgement)
         making = Making(plan, nets, members, store, splits, judgement, self.salt)
         bundle = make_bundle(
@@ -273,14 +275,22 @@ class _Work:
         self,
         nets: Sequence[EvidenceNet],
         members: Sequence[Member],
-        store: CaseStore,
-        target: torch.Tensor,
+        task: Task,
     ) -> tuple[HeldOut, Judgement, NDArray[np.int64]]:
         """Scores of cases that the networks did not see, what follows from them, and which."""
         plan, most, seed = self.plan, self.settled.most, self.plan.split.seed
+        store, target = task.store, task.target
         self.voice.progress("judging", 0.97)
         bounded = [replace(m, held=some(m.held, most, seed)) for m in members]
         held = held_out(nets, bounded, store, plan, self.device)
+        if plan.apart and plan.concept_fit.image_share is None:
+            share, held = share_out(task, nets, bounded, held)
+            text = f"the image has {share:.0%} of the score, which serves best on held-out cases"
+            self.voice.say(f"Image and concepts learned apart: {text}.")
+            reasons = {**plan.reasons, "concept_fit": f"image and concepts learned apart; {text}"}
+            self.plan = plan = plan.model_copy(update={"reasons": reasons})
+            self.folder.update_state(image_share=share, reasons=reasons)
+            plan.write(self.folder.plan)
         everything = reported(len(store), members)
         scored = some(everything, most, seed)
         if len(scored) < len(everything):

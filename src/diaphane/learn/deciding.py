@@ -91,7 +91,12 @@ def decide(
         **settings.further(situation),
     }  # fmt: skip
     if concepts and not situation.measured:
-        values["concept_fit"] = {"first": True, "freeze": True}
+        values["concept_fit"] = settings.CONCEPT_FIT
+    if concepts or situation.measured:
+        why["concept_fit"] = (
+            "image and concepts learn apart; the share of each is what serves best on cases that no "
+            "network saw"
+        )
     why["families"] = "compared by cross-validation on the training cases: " + ", ".join(
         values["families"]
     )

@@ -127,9 +127,8 @@ def judge(
     wanted = target.numpy()
     seed = plan.split.seed
     known = _known(wanted)
-    keep = known[held.cases]
+    labels, keep = known_labels(plan, wanted, held.cases)
     cases, logit = held.cases[keep], held.logit[keep]
-    labels = _labels(plan, wanted, cases)
     groups = [store.rows[int(case)].group for case in cases]
     calibration = fit_calibration(logit, labels, task=plan.task)
     crossed = cross_fitted_probabilities(logit, labels, groups, task=plan.task, seed=seed)
@@ -174,6 +173,14 @@ def judge(
         calibration, sets, tuple(points), unlike, figures, about,
         labels_at, probability, tuple(names), judged,
     )  # fmt: skip
+
+
+def known_labels(
+    plan: Plan, target: NDArray[np.float32], cases: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Labels of those of ``cases`` that have all of theirs, and which ``(n,)`` they are."""
+    keep = _known(target)[cases]
+    return _labels(plan, target, cases[keep]), keep
 
 
 def _known(target: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -26,6 +26,7 @@ from diaphane.learn.cases import Batch, CaseStore
 from diaphane.learn.history import Chronicle, Epoch
 from diaphane.learn.loading import Ahead, loading_threads
 from diaphane.learn.network import (
+    FIRST_SHARE,
     Loss,
     fuse,
     learnable,
@@ -293,7 +294,7 @@ class Pupil:
             parts = (self.make(step).batch for step in range(min(32, 2 * self.rhythm.per_epoch)))
             renew_norms(self.net, (each.rows(slice(None), self.task.device) for each in parts))
         if self.concept_bias is not None:
-            fuse(self.net, self.concept_bias, self.plan.concept_fit.image_share)
+            fuse(self.net, self.concept_bias, self.plan.concept_fit.image_share or FIRST_SHARE)
         self.net.centre_concepts(torch.from_numpy(self.concepts).to(self.task.device))
         return self.net.cpu().eval()
 

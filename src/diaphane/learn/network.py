@@ -166,6 +166,10 @@ def fit_shapes(
     net.centre_concepts(concepts)
 
 
+FIRST_SHARE = 0.4
+"""Share of the image while none is known: what served best on lung nodules."""
+
+
 def start_apart(net: EvidenceNet, loss: Loss) -> torch.Tensor:
     """Give the image part a bias of its own; returns the concepts' bias ``(K,)``."""
     kept = net.bias.detach().clone()

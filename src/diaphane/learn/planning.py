@@ -21,6 +21,7 @@ from diaphane.learn.fingerprint import fingerprint
 from diaphane.learn.leaks import warnings
 from diaphane.learn.plans import Plan
 from diaphane.learn.segmenting.plans import SegmentationPlan
+from diaphane.learn.settings import CONCEPT_FIT
 
 if TYPE_CHECKING:
     from diaphane.acquire import Dataset
@@ -175,7 +176,7 @@ def with_concepts(plan: Plan, facts: Fingerprint | Dataset, concepts: Sequence[s
     changes: dict[str, object] = {"input": spec}
     if concepts and not plan.input.concept_names:
         fit = plan.concept_fit.model_dump(mode="json")
-        changes["concept_fit"] = {**fit, "first": True, "freeze": True}
+        changes["concept_fit"] = {**fit, **CONCEPT_FIT}
     return plan.with_changes(changes)
 
 

@@ -54,15 +54,15 @@ class ConceptPlan(_Part):
     ``first`` fits them alone before the image part, to convergence, with a ``ridge`` on slopes and
     ``roughness`` on bends (both divided by the number of cases); ``freeze`` keeps them so, and the
     image part learns what they leave. With ``apart`` the image part learns the label itself, and
-    the score is their mean, ``image_share`` of it from the image: what two different looks at a
-    case have in common stands out, and the sum still holds. Then concepts are always first and
-    frozen.
+    the score is their mean, ``image_share`` of it from the image (``None``: the share that serves
+    best on cases that the networks did not see): what two different looks at a case have in common
+    stands out, and the sum still holds. Then concepts are always first and frozen.
     """
 
     first: bool = True
     freeze: bool = True
     apart: bool = False
-    image_share: float = Field(default=0.4, gt=0, lt=1)
+    image_share: float | None = Field(default=None, gt=0, lt=1)
     ridge: float = Field(default=3.0, ge=0)
     roughness: float = Field(default=3.0, ge=0)
 

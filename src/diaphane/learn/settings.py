@@ -97,6 +97,8 @@ _OPTIMISER: Values = {
     "clip": 2.0,
     "ema": 0.99,
 }
+CONCEPT_FIT: Values = {"first": True, "freeze": True, "apart": True, "image_share": None}
+"""An image part that learned with the concepts at its side learned little (LIDC nodules)."""
 _BATCHES = ((3000, 32), (20_000, 64), (10**9, 128))
 """Fewer than so many cases: batch."""
 _STEPS = ((1000, 1000), (3000, 2000), (10_000, 4000), (30_000, 6000), (10**9, 10_000))
@@ -190,8 +192,8 @@ def further(case: Situation) -> Values:
     if flips["flip_x"] and flips["flip_y"]:
         views += ["flip_y", "turn"]
     return {
-        "concept_fit": {"first": case.measured, "freeze": case.measured},
-        "optimiser": {**_OPTIMISER, "image_gain": 0.3 if case.measured else 1.0},
+        **({"concept_fit": CONCEPT_FIT} if case.measured else {}),
+        "optimiser": _OPTIMISER,
         "smoothing": 0.05,
         "mixup": 0.0,
         "stopping": {"share": 0.0, "patience": 12},
