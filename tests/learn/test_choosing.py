@@ -8,10 +8,15 @@ import json
 import numpy as np
 import torch
 
+from diaphane.acquire import open_dataset
 from diaphane.learn import TrainOptions, plan, train
+from diaphane.learn.cases import read_cases, targets
 from diaphane.learn.choosing import Short, Trial, compare_families, reason_for
+from diaphane.learn.concept_sets import choose_concepts, with_concepts
+from diaphane.learn.dividing import trial_of
 from diaphane.learn.loop import Task
 from diaphane.learn.splits import Member
+from diaphane.preprocess import Recipe
 
 
 def judged(plan_of, gain, n=240, seed=0):
@@ -76,3 +81,31 @@ def test_a_run_chooses_writes_down_why_and_freezes_it(synthetic, tmp_path):
     assert run.plan.families == {}
     assert "standard error" in run.plan.reasons["families"]
     assert json.loads((run.folder / "run.json").read_text())["settled"]["family"] == run.plan.chosen
+
+
+def test_the_set_of_concepts_that_tells_more_is_taken(synthetic, tmp_path):
+    """Many balls, whose class follows their brightness: one set measures it, the other does not."""
+    data = synthetic.write_balls(tmp_path / "balls", 60, per_group=1)
+    made = plan(data, estimated=False).plan
+    assert set(made.concept_sets) == {"shape", "margin", "all"}
+    sets = {"blind": ["solidity", "elongation"], "seeing": ["log_area", "median_intensity"]}
+    asked = made.with_changes({"concept_sets": sets})
+    store = read_cases(
+        open_dataset(data), asked.input, Recipe.from_dict(asked.recipe),
+        asked.augmentation.model_copy(update={"versions": 0}), salt="", seed=0,
+    )  # fmt: skip
+    target = targets(asked, store)
+    task = Task(asked, store, target, torch.device("cpu"))
+    found = choose_concepts(task, trial_of(asked, store, target))
+    assert found.concepts == ("log_area", "median_intensity")
+    assert "held-out loss" in found.reason
+    few = with_concepts(store, asked.with_changes(
+        {"input": {**asked.input.model_dump(mode="json"), "concepts": sets["seeing"]}, "concept_sets": {}}
+    ))  # fmt: skip
+    there = store.spec.concept_names
+    np.testing.assert_array_equal(
+        few.concepts, store.concepts[:, [there.index(name) for name in sets["seeing"]]]
+    )
+    first = asked.with_changes({"concept_sets": {"seeing": sets["seeing"], "blind": sets["blind"]}})
+    task = Task(first, store, target, torch.device("cpu"))
+    assert choose_concepts(task, trial_of(first, store, target)).concepts == found.concepts

@@ -18,6 +18,7 @@ from diaphane.learn.budget import Budget
 from diaphane.learn.cache import Cache
 from diaphane.learn.cases import CaseStore, read_cases, require_cases, targets
 from diaphane.learn.choosing import write_families
+from diaphane.learn.concept_sets import with_concepts
 from diaphane.learn.dividing import divide, reported, trial_of
 from diaphane.learn.history import Epoch
 from diaphane.learn.judging import HeldOut, Judgement, held_out, judge
@@ -253,7 +254,11 @@ class _Work:
         how = plan.augmentation
         key = repr((plan.input, plan.recipe, how if how.versions else 0))
         if key not in self.stores:
-            self.stores[key] = self._read(plan)
+            every = {"concepts": self.plan.input.concepts}
+            if plan.input.model_copy(update=every) == self.plan.input and self.stores:
+                self.stores[key] = with_concepts(self._store(self.plan), plan)
+            else:
+                self.stores[key] = self._read(plan)
         store = self.stores[key]
         return store if store.how == how else replace(store, how=how)
 

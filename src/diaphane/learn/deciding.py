@@ -9,6 +9,7 @@ from typing import Any
 
 from diaphane.core.errors import DatasetError, PlanError, UsageError
 from diaphane.learn import settings
+from diaphane.learn.concept_sets import sets_of
 from diaphane.learn.costing import nominal_seconds
 from diaphane.learn.facts import Fingerprint
 from diaphane.learn.framing import Framing, frame
@@ -86,6 +87,7 @@ def decide(
         "recipe": {"version": 1, "name": "planned", "steps": framing.steps},
         "network": network,
         "families": settings.families(situation),
+        "concept_sets": sets_of(spec["concepts"], settings.CONCEPT_SETS),
         **_schedule(facts, situation, network, time_budget, why),
         "augmentation": settings.augmentation(situation, time_budget),
         **settings.further(situation),

@@ -142,6 +142,8 @@ class Plan(PlanFile):
     families:
         Networks to choose from, by name: what differs from this plan, as keys of the plan. The
         first one is this plan as it stands. Empty: nothing is to be chosen.
+    concept_sets:
+        Sets of ``input.concepts`` to choose one from, by name. Empty: all enter.
     chosen:
         The family that cross-validation on the training cases chose, and this plan is.
     imbalance:
@@ -167,6 +169,7 @@ class Plan(PlanFile):
     concept_fit: ConceptPlan = ConceptPlan()
     optimiser: OptimiserPlan = OptimiserPlan()
     families: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    concept_sets: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     chosen: str | None = None
     epochs: int = Field(default=40, ge=1)
     steps: int | None = Field(default=None, ge=1)
@@ -203,6 +206,11 @@ class Plan(PlanFile):
             raise ValueError("concept_fit.apart needs first and freeze.")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds must differ.")
+        for name, concepts in self.concept_sets.items():
+            missing = set(concepts) - set(self.input.concepts)
+            if missing or not concepts:
+                what = ", ".join(sorted(missing)) or "nothing"
+                raise ValueError(f"concept_sets.{name} names {what}, not in input.concepts.")
         for name, changes in self.families.items():
             wrong = set(changes) - _OF_A_FAMILY
             if wrong:

@@ -58,10 +58,18 @@ LARGEST_OF_MANY = 128
 """Largest side of more than ``MANY`` cases."""
 MANY = 1500
 MOST_SLICES = 32
-CONCEPTS = (
-    "log_area", "solidity", "elongation", "median_intensity", "intensity_spread", "margin_step",
-)  # fmt: skip
-"""Measured on every mask or outline of grey images."""
+CONCEPT_SETS: dict[str, tuple[str, ...]] = {
+    "shape": (
+        "log_area", "solidity", "elongation", "median_intensity", "intensity_spread",
+        "margin_step",
+    ),
+    "margin": (
+        "log_area", "diameter", "bright_share", "low_intensity", "median_intensity",
+        "margin_step", "rim_contrast",
+    ),
+}  # fmt: skip
+"""Measured on masks or outlines of grey images; one set is chosen by cross-validation."""
+CONCEPTS = tuple(dict.fromkeys(name for names in CONCEPT_SETS.values() for name in names))
 
 _ENCODERS: tuple[tuple[int, Values], ...] = (
     # Up to which side of the frame, and what reads it.

@@ -16,6 +16,7 @@ import torch
 from diaphane.learn.budget import Budget
 from diaphane.learn.cases import CaseStore
 from diaphane.learn.choosing import Short, Trial, Tried, choose_family, reason_for
+from diaphane.learn.concept_sets import choose_concepts
 from diaphane.learn.loop import Task
 from diaphane.learn.pacing import (
     Arrangement,
@@ -49,6 +50,8 @@ class Settled:
     ----------
     family:
         The family that was chosen; ``None`` where there was nothing to choose.
+    concepts:
+        The set of concepts that was chosen; ``None`` where there was nothing to choose.
     changes:
         Keys of the plan that differ after its family, with their values.
     reasons:
@@ -62,6 +65,7 @@ class Settled:
     """
 
     family: str | None = None
+    concepts: tuple[str, ...] | None = None
     changes: dict[str, Any] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     threads: int = 1
@@ -78,6 +82,9 @@ class Settled:
 
     def apply(self, plan: Plan) -> Plan:
         """The plan that training obeys."""
+        if self.concepts is not None:
+            spec = {**plan.input.model_dump(mode="json"), "concepts": list(self.concepts)}
+            plan = plan.with_changes({"input": spec, "concept_sets": {}})
         if self.family is not None:
             plan = plan.family(self.family)
         reasons = {**plan.reasons, **self.reasons}
@@ -165,7 +172,9 @@ def settle(desk: Desk) -> tuple[Settled, list[Tried]]:
     list of Tried
         The comparison of families, empty without one.
     """
-    plan, budget = desk.task.plan, desk.budget
+    budget, begun = desk.budget, desk.task.plan
+    desk, settled = _with_concepts(desk)
+    plan = desk.task.plan
     first = _first_family(plan)
     desk = _arranged(desk, first)
     folds = plan.split.folds
@@ -175,18 +184,31 @@ def settle(desk: Desk) -> tuple[Settled, list[Tried]]:
         if folds != plan.split.folds:
             desk = replace(desk, task=replace(desk.task, plan=_divided(plan, folds)))
     family, tried, reason = _family(desk)
-    settled = Settled(
-        family=family, threads=desk.arranged.threads, at_once=desk.arranged.at_once,
+    settled = replace(
+        settled, family=family, threads=desk.arranged.threads, at_once=desk.arranged.at_once,
         probes=desk.voice.probes,
     )  # fmt: skip
     if reason:
-        settled = replace(settled, reasons={"families": reason})
+        settled = replace(settled, reasons={**settled.reasons, "families": reason})
     if budget is None:
         return settled, tried
     final = settled.apply(desk.task.plan)
     options = [final.seeds] if folds > 1 else [*_twins(desk, final), final.seeds]
     fit = _fit(desk, final, [(folds, seeds) for seeds in options], budget, 1.0)
-    return _frozen(desk, plan, settled, fit, budget), tried
+    return _frozen(desk, begun, settled, fit, budget), tried
+
+
+def _with_concepts(desk: Desk) -> tuple[Desk, Settled]:
+    """The desk with the set of concepts that suits the data, and what that changes."""
+    plan = desk.task.plan
+    if not plan.concept_sets:
+        return desk, Settled()
+    found = choose_concepts(desk.task, desk.trial(_first_family(plan)))
+    desk.voice.say(f"Concepts: {found.reason}.")
+    settled = Settled(concepts=found.concepts, reasons={"concept_sets": found.reason})
+    decided = settled.apply(plan)
+    task = replace(desk.task, plan=decided, store=desk.store_of(decided))
+    return replace(desk, task=task), settled
 
 
 def _arranged(desk: Desk, first: Plan) -> Desk:
