@@ -44,7 +44,7 @@ from diaphane.learn.sharing import share_out
 from diaphane.learn.shipping import Making, make_bundle, salt_of, versions
 from diaphane.learn.splits import Member
 from diaphane.learn.telling import tell
-from diaphane.models import Ensemble, EvidenceNet
+from diaphane.models import Ensemble, EvidenceNet, save_checkpoint
 from diaphane.preprocess import Recipe
 
 if TYPE_CHECKING:
@@ -186,6 +186,8 @@ class _Work:
         folder.update_state(seconds=self._seconds())
         tell(making, bundle, folder)
         shutil.rmtree(folder.choosing, ignore_errors=True)
+        for number in range(len(nets)):
+            folder.trained(number).unlink(missing_ok=True)
         folder.update_state(status="done", seconds=self._seconds())
         return Run(folder.path, plan, bundle, judgement.figures, tuple(store.refused))
 
@@ -288,8 +290,10 @@ class _Work:
         self.voice.progress("judging", 0.97)
         bounded = [replace(m, held=some(m.held, most, seed)) for m in members]
         held = held_out(nets, bounded, store, plan, self.device)
-        if plan.apart and plan.concept_fit.image_share is None:
+        if plan.shares_out:
             share, held = share_out(task, nets, bounded, held)
+            for number, net in enumerate(nets):
+                save_checkpoint(net, self.folder.member(number))
             text = f"the image has {share:.0%} of the score, which serves best on held-out cases"
             self.voice.say(f"Image and concepts learned apart: {text}.")
             reasons = {**plan.reasons, "concept_fit": f"image and concepts learned apart; {text}"}

@@ -79,15 +79,21 @@ class Members:
         Diverged
             A loss is not finite.
         """
-        waiting = [n for n in range(len(self.members)) if not self.folder.member(n).is_file()]
+        waiting = [n for n in range(len(self.members)) if not self._kept(n).is_file()]
         jobs = {f"network {n + 1}": self._job(n, waiting) for n in waiting}
         at_once = min(self.settled.arranged.at_once, len(waiting))
         side_by_side(jobs, at_once, self._hear, threads=self.settled.threads)
         for path in self._chronicles():
             path.unlink()
-        nets = [load_checkpoint(self.folder.member(n)) for n in range(len(self.members))]
+        nets = [load_checkpoint(self._kept(n)) for n in range(len(self.members))]
         assert all(isinstance(net, EvidenceNet) for net in nets)
         return [net for net in nets if isinstance(net, EvidenceNet)]
+
+    def _kept(self, number: int) -> Path:
+        """Where a network goes when it has learned."""
+        if self.task.plan.shares_out:
+            return self.folder.trained(number)
+        return self.folder.member(number)
 
     def _chronicles(self) -> list[Path]:
         return sorted(self.folder.learning(0).parent.glob("epochs-*.csv"))
@@ -96,7 +102,7 @@ class Members:
         """Train one network and keep it."""
 
         def job(send: Send) -> Message:
-            state, path = self.folder.learning(number), self.folder.member(number)
+            state, path = self.folder.learning(number), self._kept(number)
             chronicle = _Chronicle(state.with_name(f"epochs-{number:03d}.csv"), send)
             task = replace(
                 self.task, state=state, history=chronicle,

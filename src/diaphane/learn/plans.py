@@ -251,6 +251,11 @@ class Plan(PlanFile):
         return self.concept_fit.apart and both and bool(self.input.concept_names)
 
     @property
+    def shares_out(self) -> bool:
+        """Whether the image's share is fitted when all networks have learned."""
+        return self.apart and self.concept_fit.image_share is None
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """Classes in a bundle's order: negative, then positive; or the label columns."""
         if self.task == "multilabel":

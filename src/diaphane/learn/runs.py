@@ -126,6 +126,10 @@ class RunFolder:
         """Weights of a finished network."""
         return self.path / "checkpoint" / f"member-{number:03d}.safetensors"
 
+    def trained(self, number: int) -> Path:
+        """Weights of a network that has learned and whose parts are yet to be weighed."""
+        return self.path / "checkpoint" / f"trained-{number:03d}.safetensors"
+
     def read_state(self) -> dict[str, Any]:
         """Content of ``run.json``; empty when there is none.
 
