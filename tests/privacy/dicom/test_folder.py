@@ -175,6 +175,33 @@ def test_a_name_left_in_one_file_is_found_in_another_of_its_study(two, tmp_path)
     }
 
 
+def test_a_name_in_place_of_a_code_is_found(two, tmp_path):
+    out = tmp_path / "out"
+    deidentify_folder(Order(next(two.rglob("00.dcm")), out))
+    path = next(out.rglob("*.dcm"))
+    data = dcmread(path)
+    data.PatientName = "Doe^Jane"
+    data.SegmentLabel = "lung of Doe"
+    data.save_as(path)
+    assert {(item.where, item.what) for item in check_folder(out).left} == {
+        ("(0010,0010)", "identifier"),
+        ("(0010,0020)", "identifier"),
+        ("(0062,0005)", "identifier"),
+    }
+
+
+@pytest.mark.shared_data
+def test_every_kind_of_object_comes_out_clean(shared_data, tmp_path):
+    source, out = shared_data("dicom_zoo"), tmp_path / "out"
+    profile = Profile(
+        frozenset({"modified-dates", "safe-private"}),
+        frozenset({"descriptors", "structured-content"}),
+    )
+    outcome = deidentify_folder(Order(source, out, profile, workers=1))
+    assert len(outcome.done) > 50
+    assert check_folder(out, source).left == []
+
+
 def test_numbers_go_on_where_the_link_table_ends(two, tmp_path):
     link, form = tmp_path / "link.csv", Naming(form="S{n}")
     first = next(two.rglob("00.dcm"))
@@ -257,3 +284,19 @@ def test_wrong_usage(tmp_path):
     assert diaphane("deidentify", *places, "--retain", "names").returncode == 2
     assert diaphane("deidentify", *places).returncode == 3
     assert diaphane("deidentify", *places, "--report", "x.pdf").returncode == 2
+
+
+def test_several_processes_write_the_same_as_one(tmp_path):
+    data = dcmread(get_testdata_file("CT_small.dcm"))
+    (tmp_path / "in").mkdir()
+    for number in range(26):
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number + 1}"
+        data.save_as(tmp_path / "in" / f"{number}.dcm")
+    for workers in (1, 2):
+        order = Order(tmp_path / "in", tmp_path / f"out{workers}", workers=workers)
+        assert len(deidentify_folder(order).done) == 26
+    written = [
+        {p.relative_to(tmp_path / out): p.read_bytes() for p in (tmp_path / out).rglob("*.dcm")}
+        for out in ("out1", "out2")
+    ]
+    assert written[0] == written[1]

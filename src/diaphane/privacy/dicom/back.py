@@ -11,7 +11,7 @@ from diaphane.core.files import replacing
 from diaphane.core.protocols import Progress, silent
 from diaphane.privacy.audit import AuditChain, Event
 from diaphane.privacy.dicom.engine import walk
-from diaphane.privacy.dicom.files import dicom_files, keep_apart, read_object
+from diaphane.privacy.dicom.files import dicom_files, keep_apart, leniently, read_object
 from diaphane.privacy.dicom.folder import Done, Outcome
 from diaphane.privacy.dicom.identity import LINKED
 from diaphane.privacy.dicom.people import LinkTable
@@ -53,11 +53,12 @@ def reidentify_folder(source: Path, out: Path, link: Path, progress: Progress = 
     for number, path in enumerate(files, start=1):
         relative = path.relative_to(root)
         try:
-            data = read_object(path)
-            code = str(data.get("PatientID", "") or "")
-            restore(data, table)
-            with replacing(out / relative) as beside:
-                data.save_as(beside, enforce_file_format=True)
+            with leniently():
+                data = read_object(path)
+                code = str(data.get("PatientID", "") or "")
+                restore(data, table)
+                with replacing(out / relative) as beside:
+                    data.save_as(beside, enforce_file_format=True)
         except PrivacyError as error:
             outcome.refused.append((path, error))
         except Exception as error:  # noqa: BLE001 - pydicom raises whatever a damaged file makes it meet

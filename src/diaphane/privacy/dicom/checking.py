@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from diaphane.core.errors import EmptyInput
 from diaphane.core.protocols import Progress, silent
 from diaphane.privacy.dicom.content import burned_in
 from diaphane.privacy.dicom.engine import technical_attributes, walk
-from diaphane.privacy.dicom.files import DIRECTORY, dicom_files, read_object
+from diaphane.privacy.dicom.files import DIRECTORY, dicom_files, leniently, read_object
 from diaphane.privacy.dicom.identity import whose
 from diaphane.privacy.dicom.profile import Profile
 from diaphane.privacy.dicom.safe import kept_private
@@ -26,7 +27,7 @@ _RETAINED = {
 }  # fmt: skip
 _CLASSES = frozenset(("SOPClassUID", "ReferencedSOPClassUID", "OriginalSpecializedSOPClassUID"))
 _META = frozenset(("TransferSyntaxUID", "ImplementationClassUID", "MediaStorageSOPClassUID"))
-_OURS = frozenset(("DeidentificationMethod", "PatientName", "PatientID", "ClinicalTrialSubjectID"))
+_OURS = ("PatientName", "PatientID", "ClinicalTrialSubjectID")
 _LONG = frozenset(("LO", "LT", "ST", "UC", "UT", "PN"))
 _TEXT = frozenset(("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT", "IS", "DS"))
 _PSEUDONYM = re.compile(r"[a-z]-[0-9a-f]{16}(?:\.dcm)?")
@@ -96,10 +97,15 @@ def check_folder(
     EmptyInput
         When there is no DICOM file.
     """
-    found = Findings()
     files, _ = dicom_files(folder)
     if not files:
         raise EmptyInput("There is no DICOM file here.", path=folder)
+    with leniently():
+        return _search(folder, files, against, progress)
+
+
+def _search(folder: Path, files: list[Path], against: Path | None, progress: Progress) -> Findings:
+    found = Findings()
     studies = _studies(files)
     originals = _Originals()
     if against is not None:
@@ -145,14 +151,17 @@ def _check(name: str, data: Any, study: Identifiers, originals: _Originals) -> l
     parts = [p.replace(code, "") for p in Path(fold(name)).parts if not _PSEUDONYM.fullmatch(p)]
     if any(who.told_by(part) or _DATE_IN_TEXT.search(part) for part in parts):
         left.append(Leftover(name, "file name", "name"))
+    ours = _OURS if _is_coded(data) else ()
     for tree in (data.file_meta, data):
         safe = kept_private(tree, who) if "safe-private" in applied.profile.retain else ()
         for where, element in walk(tree):
             if element.tag.is_private:
                 if element.tag not in safe:
                     left.append(Leftover(name, where, "private"))
-            elif what := _what(element, who, originals.uids, days.get(where), applied.profile):
-                left.append(Leftover(name, where, what))
+            elif element.keyword not in ours:
+                day = days.get(where)
+                if what := _what(element, who, originals.uids, day, applied.profile):
+                    left.append(Leftover(name, where, what))
     if applied.pixels and burned_in().find_text(data):
         left.append(Leftover(name, "pixels", "text"))
     return left
@@ -175,7 +184,7 @@ def _what(element: Any, who: Identifiers, uids: set[str], day: str | None, profi
     if vr in ("DA", "DT"):
         fine = profile.dates == "MODIFIED" and not any(v[:8] == day for v in values)
         return "" if kept or fine or profile.dates == "UNMODIFIED" or not values else "date"
-    if vr not in _TEXT or isinstance(element.value, bytes) or keyword in _OURS:
+    if vr not in _TEXT or isinstance(element.value, bytes) or keyword == "DeidentificationMethod":
         return ""
     if vr in ("IS", "DS"):
         told = any(len(v) > 4 and fold(v) in who.whole for v in values)
@@ -215,12 +224,16 @@ def _applied(data: Any) -> _Applied:
     return _Applied(Profile(frozenset(retain)), "113101" in codes)
 
 
-def _without_codes(data: Any) -> Any:
-    """A view whose codes of patients and dummies do not count as identity."""
-    from copy import copy
+def _is_coded(data: Any) -> bool:
+    """Whether a code stands for the patient: name and ID are the same, or empty."""
+    name, number = (str(data.get(key, "") or "") for key in ("PatientName", "PatientID"))
+    return name in ("", number)
 
+
+def _without_codes(data: Any) -> Any:
+    """A view in which a code of the patient does not count as identity."""
     view = copy(data)
-    for keyword in ("PatientName", "PatientID", "ClinicalTrialSubjectID"):
+    for keyword in _OURS if _is_coded(data) else ():
         if keyword in view:
             del view[keyword]
     return view

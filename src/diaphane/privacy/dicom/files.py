@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,22 @@ from diaphane.core.errors import UsageError
 DIRECTORY = "1.2.840.10008.1.3.10"
 """SOP class of a DICOMDIR."""
 _SUFFIXES = (".dcm", ".ima")
+
+
+@contextmanager
+def leniently() -> Iterator[None]:
+    """Read what other programs wrote, however oddly, in silence: a warning would show values."""
+    from pydicom import config
+
+    settings = config.settings
+    before = settings.reading_validation_mode, settings.writing_validation_mode
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        settings.reading_validation_mode = settings.writing_validation_mode = config.IGNORE
+        try:
+            yield
+        finally:
+            settings.reading_validation_mode, settings.writing_validation_mode = before
 
 
 def keep_apart(source: Path, out: Path) -> None:

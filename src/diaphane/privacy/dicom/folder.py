@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,7 +18,14 @@ from diaphane.core.protocols import Progress, silent
 from diaphane.privacy.audit import AuditChain, Event
 from diaphane.privacy.dicom.content import burned_in, refuse_uncleanable
 from diaphane.privacy.dicom.engine import Change, Deidentifier, Subject
-from diaphane.privacy.dicom.files import DIRECTORY, dicom_files, inside, keep_apart, read_object
+from diaphane.privacy.dicom.files import (
+    DIRECTORY,
+    dicom_files,
+    inside,
+    keep_apart,
+    leniently,
+    read_object,
+)
 from diaphane.privacy.dicom.identity import LINKED, Whose, whose
 from diaphane.privacy.dicom.people import Coded, LinkTable, Naming, name_patients
 from diaphane.privacy.dicom.profile import Profile
@@ -196,16 +204,16 @@ class _Here:
 
     setting: _Setting
     worker: Deidentifier
+    silence = ExitStack()
 
 
 def _begin(setting: _Setting) -> None:
-    import warnings
+    """In a process of its own, lenient to its end."""
+    _Here.silence.enter_context(leniently())
+    _know(setting)
 
-    from pydicom import config
 
-    warnings.simplefilter("ignore")
-    config.settings.reading_validation_mode = config.IGNORE
-    config.settings.writing_validation_mode = config.IGNORE
+def _know(setting: _Setting) -> None:
     _Here.setting = setting
     _Here.worker = Deidentifier(setting.profile, Secret(setting.key))
 
@@ -240,18 +248,10 @@ class _Pool:
 
 
 def _alone(function: Callable[[Any], T], items: Sequence[Any], setting: _Setting) -> Iterator[T]:
-    import warnings
-
-    from pydicom import config
-
-    modes = config.settings.reading_validation_mode, config.settings.writing_validation_mode
-    with warnings.catch_warnings():
-        _begin(setting)
-        try:
-            for item in items:
-                yield function(item)
-        finally:
-            config.settings.reading_validation_mode, config.settings.writing_validation_mode = modes
+    _know(setting)
+    with leniently():
+        for item in items:
+            yield function(item)
 
 
 def _look(path: Path) -> Whose | Exception:
