@@ -105,6 +105,15 @@ def test_every_code_of_the_lung_app_has_a_sentence() -> None:
     assert said - set(MESSAGES) == set()
 
 
+def test_verdicts_are_said_in_chinese() -> None:
+    from diaphane.report import note_words
+
+    figures = {"change": "+0.012", "low": "-0.003", "high": "+0.027"}
+    said = note_words(("unclear", figures), Language("zh"))
+    assert all(part in said for part in ("对数损失", *figures.values()))
+    assert note_words("as it is", Language("zh")) == "as it is"
+
+
 def test_every_concept_has_a_name() -> None:
     from diaphane.measure import concept_names
 

@@ -26,7 +26,7 @@ from diaphane.evaluate import (
     Difference,
     least_cases,
 )
-from diaphane.report import Comparison, Row, write_comparison
+from diaphane.report import Comparison, Language, Note, Row, note_words, write_comparison
 
 _LEVEL = 0.9
 
@@ -72,6 +72,7 @@ def calibrate(
     *,
     split: str | None = None,
     name: str | None = None,
+    lang: str = "en",
     seed: int = 0,
     rounds: int = 2000,
     progress: Progress = silent,
@@ -92,6 +93,8 @@ def calibrate(
         "train", "val", "test" or "all"; ``None`` takes all but the data set's own test part.
     name:
         Of the new bundle; the old one with "-site" when ``None``.
+    lang:
+        "en" or "zh", of the report.
     seed, rounds:
         Of the parts, and of the bootstrap over groups.
 
@@ -100,13 +103,14 @@ def calibrate(
     OutputError
         ``out`` exists or cannot be written.
     UsageError
-        An unknown split or a name that no bundle may have.
+        An unknown split or language, or a name that no bundle may have.
     BundleError
         The bundle cannot be used, or segments.
     DatasetError
         No labels that the bundle knows, or too few cases of a class (the message says how many
         are needed).
     """
+    Language(lang)
     require_split(split or "all")
     folder = Path(out)
     page = folder.with_name(f"{folder.name}.html")
@@ -129,7 +133,7 @@ def calibrate(
     _require_enough(manifest, cases, counts, level, Path(dataset))
     made, before, notes = fit_site(bundle, cases, counts, level, seed=seed, rounds=rounds)
     helped, verdict = judge_change(made.changes["log_loss"])
-    _write_report(page, bundle, made, before, (verdict, *notes))
+    _write_report(page, bundle, (made, before), (verdict, *notes), lang=lang)
     try:
         write_recalibrated(bundle, made, folder, called)
     except BaseException:
@@ -138,8 +142,8 @@ def calibrate(
     rejected = write_refusals(folder.parent, cases.refused) if cases.refused else None
     return CalibrationSummary(
         folder, page, made.figures.n, made.figures.groups, counts, cases.seen, kept,
-        made.changes, helped, verdict, tuple(cases.refused), rejected,
-        (*opened.notes, *notes),
+        made.changes, helped, note_words(verdict, Language()), tuple(cases.refused), rejected,
+        (*opened.notes, *(note_words(note, Language()) for note in notes)),
     )  # fmt: skip
 
 
@@ -235,15 +239,21 @@ def _require_enough(
 
 
 def _write_report(
-    path: Path, bundle: Bundle, made: Recalibration, before: Classification, notes: Sequence[str]
+    path: Path,
+    bundle: Bundle,
+    fitted: tuple[Recalibration, Classification],
+    notes: Sequence[Note],
+    *,
+    lang: str,
 ) -> None:
-    """Before and after side by side, on the same held-out groups."""
+    """After and before side by side, on the same held-out groups."""
+    language, (made, before) = Language(lang), fitted
     rows = [
         Row(name, change.baseline_interval, change.model_interval, change.difference)
         for name, change in made.changes.items()
     ]
     page = Comparison(
-        names=("before", "after"),
+        names=(language.say("verdict", "before"), language.say("verdict", "after")),
         task=bundle.manifest.task,
         n=made.figures.n,
         groups=made.figures.groups,
@@ -252,6 +262,6 @@ def _write_report(
         curves=(before.curves, made.figures.curves),
         facts={"seed": made.seed, "rounds": made.rounds, "level": 0.95},
         notes=notes,
-        title=f"Recalibration of {bundle.manifest.title}",
+        title=language.say("verdict", "recalibration", {"title": bundle.manifest.title}),
     )
-    write_comparison(page, path)
+    write_comparison(page, path, lang=lang)

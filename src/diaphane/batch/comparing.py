@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from diaphane.evaluate import (
     paired_bootstrap,
     paired_means,
 )
-from diaphane.report import Comparison, Row, write_comparison
+from diaphane.report import Comparison, Language, Note, Row, note_words, write_comparison
 
 FILES = ("compare.json", "report.html")
 _WHOLE = (
@@ -77,6 +77,7 @@ def compare(
     *,
     truth: Truth | None = None,
     out: str | Path | None = None,
+    lang: str = "en",
     seed: int = 0,
     rounds: int = 2000,
     progress: Progress = silent,
@@ -92,6 +93,8 @@ def compare(
     ----------
     out:
         Folder for ``compare.json`` and ``report.html``; ``None`` writes nothing.
+    lang:
+        "en" or "zh", of the report.
 
     Raises
     ------
@@ -100,6 +103,7 @@ def compare(
     DatasetError
         A side cannot be used, the sides disagree on the truth, or share no case.
     """
+    Language(lang)
     folder = None if out is None else Path(out)
     if folder is not None:
         _require_free(folder)
@@ -138,10 +142,14 @@ def compare(
         ]
     summary = ComparisonSummary(
         names, a.task, len(keys), len(set(groups)), only, found, _plan_changes(a.plan, b.plan),
-        tuple(notes), seed, rounds, folder,
+        tuple(note_words(note, Language()) for note in notes), seed, rounds, folder,
     )  # fmt: skip
     if folder is not None:
-        _write(summary, folder, (curves[0], curves[1]), (a.epochs, b.epochs))
+        page = _page(summary, (curves[0], curves[1]), (a.epochs, b.epochs))
+        text = json.dumps(summary.to_dict(), ensure_ascii=False, indent=2, allow_nan=False)
+        with together(folder, FILES) as at:
+            write_comparison(replace(page, notes=notes), at["report.html"], lang=lang)
+            write_text(at["compare.json"], text + "\n")
     return summary
 
 
@@ -206,16 +214,14 @@ def _labels(a: Side, b: Side, keys: Sequence[str], classes: Sequence[str]) -> ND
     return np.array(rows, dtype=np.int64)
 
 
-def _notes(names: tuple[str, str], sides: tuple[Side, Side]) -> list[str]:
-    notes = []
+def _notes(names: tuple[str, str], sides: tuple[Side, Side]) -> list[Note]:
+    notes: list[Note] = []
     for name, side in zip(names, sides, strict=True):
         notes += [f"{name}: {note}" for note in side.notes]
         if side.seen:
-            notes.append(f"{name}: {side.seen} cases are left out, as it was trained on them.")
+            notes.append(("trained_on", {"name": name, "count": side.seen}))
     if sides[0].task == "binary" and sides[0].columns != sides[1].columns:
-        notes.append(
-            f"Sensitivity is for '{sides[0].columns[1]}', the positive class of the first."
-        )
+        notes.append(("positive_of_first", {"label": sides[0].columns[1]}))
     return notes
 
 
@@ -253,17 +259,16 @@ def _row_dict(found: Difference) -> dict[str, Any]:
     }
 
 
-def _write(
+def _page(
     summary: ComparisonSummary,
-    folder: Path,
     curves: tuple[Mapping[str, Any], Mapping[str, Any]],
     epochs: tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]],
-) -> None:
+) -> Comparison:
     rows = [
         Row(name, found.baseline_interval, found.model_interval, found.difference)
         for name, found in summary.differences.items()
     ]
-    page = Comparison(
+    return Comparison(
         names=summary.names,
         task=summary.task,
         n=summary.n,
@@ -274,9 +279,4 @@ def _write(
         plan=summary.plan,
         epochs=epochs,
         facts={"seed": summary.seed, "rounds": summary.rounds, "level": 0.95},
-        notes=summary.notes,
     )
-    text = json.dumps(summary.to_dict(), ensure_ascii=False, indent=2, allow_nan=False)
-    with together(folder, FILES) as at:
-        write_comparison(page, at["report.html"])
-        write_text(at["compare.json"], text + "\n")

@@ -30,6 +30,7 @@ from diaphane.evaluate import (
     refit,
     refit_unlike_training,
 )
+from diaphane.report import Language, Note, note_words
 
 _FEW = 50
 _MUCH_UNLIKE = 0.2
@@ -59,7 +60,7 @@ def fit_site(
     *,
     seed: int,
     rounds: int,
-) -> tuple[Recalibration, Classification, list[str]]:
+) -> tuple[Recalibration, Classification, list[Note]]:
     """Fit on all, measure on groups held out; and the figures of the bundle as it was."""
     manifest = bundle.manifest
     task, classes = manifest.task, manifest.classes
@@ -92,7 +93,8 @@ def fit_site(
     if task != "multilabel":
         new, was = (decision_measure(part, truth, classes) for part in (after, before))
         changes |= paired(new, was, numbers, bootstrap)
-    reference, notes = None, []
+    reference = None
+    notes: list[Note] = []
     if bundle.reference is not None:
         features = np.stack(cases.features)
         concepts = np.stack(cases.concepts)
@@ -107,43 +109,32 @@ def fit_site(
         changes |= paired(_share_of(flagged[0]), _share_of(flagged[1]), numbers, bootstrap)
         share = float(flagged[1].mean())
         if share > _MUCH_UNLIKE:
-            notes.append(
-                f"{share:.0%} of these cases are unlike what the bundle was trained on, and the "
-                "limit is moved to let them pass: check that they are images of the same kind."
-            )
+            notes.append(("much_unlike", {"share": f"{share:.0%}"}))
     if min(counts.values()) < _FEW:
-        notes.append(
-            f"The rarest class has {min(counts.values())} cases: with fewer than {_FEW} the refit "
-            "is uncertain, as the intervals show."
-        )
+        notes.append(("few", {"rarest": min(counts.values()), "enough": _FEW}))
     final = _with_measured(final, after, changes)
     auc = earlier.metrics["auc"].value
     if task != "multiclass" and auc is not None:
-        notes.append(f"The order of the cases, and with it the AUC ({auc:.3f}), stays as it was.")
-    _, verdict = judge_change(changes["log_loss"])
+        notes.append(("same_order", {"auc": f"{auc:.3f}"}))
+    verdict = note_words(judge_change(changes["log_loss"])[1], Language())
     made = Recalibration(
         final, reference, figures, changes, cases.hashes, counts, verdict, seed, rounds
     )
     return made, earlier, notes
 
 
-def judge_change(change: Difference) -> tuple[bool | None, str]:
-    """Whether a refit helped, by the interval of the change of a loss; and that in words."""
+def judge_change(change: Difference) -> tuple[bool | None, Note]:
+    """Whether a refit helped, by the interval of the change of a loss; and the code that says it."""
     gap = change.difference
     if gap.value is None or gap.low is None or gap.high is None:
-        return None, "Whether it helps cannot be said: the log loss is undefined."
-    span = f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
+        return None, ("undefined", {})
+    figures = {"change": gap.value, "low": gap.low, "high": gap.high}
+    span = {name: f"{value:+.3f}" for name, value in figures.items()}
     if gap.high < 0:
-        return True, f"It helps: on groups held out, the log loss changes by {span}."
+        return True, ("helps", span)
     if gap.low > 0:
-        return False, (
-            f"It makes things worse: on groups held out, the log loss changes by {span}. "
-            "Keep the bundle as it was."
-        )
-    return None, (
-        f"It does not clearly help: on groups held out, the log loss changes by {span}. "
-        "The bundle as it was serves these cases as well, as far as this many can tell."
-    )
+        return False, ("worse", span)
+    return None, ("unclear", span)
 
 
 def _share_of(flagged: NDArray[np.bool_]) -> Any:

@@ -10,9 +10,11 @@ import typer
 
 from diaphane.cli.console import (
     JsonFlag,
+    Lang,
     Mend,
     QuietFlag,
     ReadAs,
+    ReportLang,
     Seg,
     Spacing,
     Threads,
@@ -29,13 +31,6 @@ from diaphane.core.errors import UsageError
 
 if TYPE_CHECKING:
     from diaphane.core.finding import Analysis, Finding, SeriesChoice
-
-
-class Lang(StrEnum):
-    """Language of the report."""
-
-    en = "en"
-    zh = "zh"
 
 
 class Shown(StrEnum):
@@ -62,7 +57,7 @@ def analyze(
         str | None,
         typer.Option("--series", metavar="UID|NUMBER", help="DICOM series to take."),
     ] = None,
-    lang: Annotated[Lang, typer.Option("--lang", help="Language of the report.")] = Lang.en,
+    lang: ReportLang = Lang.en,
     identity: Annotated[
         Shown, typer.Option("--identity", help="Show or hide the patient in the report.")
     ] = Shown.hide,

@@ -12,7 +12,9 @@ from diaphane.cli.console import (
     SOME_REFUSED,
     BundleName,
     JsonFlag,
+    Lang,
     QuietFlag,
+    ReportLang,
     Seed,
     Threads,
     aligned,
@@ -45,6 +47,7 @@ def calibrate(
     name: Annotated[
         str | None, typer.Option("--name", help="Of the new bundle (default: the old one-site).")
     ] = None,
+    lang: ReportLang = Lang.en,
     seed: Seed = 0,
     threads: Threads = None,
     quiet: QuietFlag = False,
@@ -63,7 +66,14 @@ def calibrate(
     loaded = load_classifier(bundle, threads=threads)
     with progress_bar(quiet=quiet, as_json=as_json) as progress:
         done = batch.calibrate(
-            loaded, dataset, out, split=split, name=name, seed=seed, progress=progress
+            loaded,
+            dataset,
+            out,
+            split=split,
+            name=name,
+            lang=lang.value,
+            seed=seed,
+            progress=progress,
         )
     if as_json:
         say_json(_facts(done))

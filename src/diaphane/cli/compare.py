@@ -9,7 +9,9 @@ import typer
 
 from diaphane.cli.console import (
     JsonFlag,
+    Lang,
     QuietFlag,
+    ReportLang,
     Seed,
     aligned,
     figure_words,
@@ -45,6 +47,7 @@ def compare(
         Path | None,
         typer.Option("--out", help="Folder for compare.json and report.html.", metavar="DIR"),
     ] = None,
+    lang: ReportLang = Lang.en,
     seed: Seed = 0,
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
@@ -60,7 +63,9 @@ def compare(
         raise UsageError("--split and --positive are of a data set: give --dataset.")
     truth = None if dataset is None else batch.Truth(dataset, split or "all", positive)
     with progress_bar(quiet=quiet, as_json=as_json) as progress:
-        done = batch.compare(first, second, truth=truth, out=out, seed=seed, progress=progress)
+        done = batch.compare(
+            first, second, truth=truth, out=out, lang=lang.value, seed=seed, progress=progress
+        )
     if as_json:
         say_json({**done.to_dict(), "out": None if out is None else str(out)})
     elif not quiet:

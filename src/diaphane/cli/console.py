@@ -70,6 +70,16 @@ GroupRegex = Annotated[
 ]
 
 
+class Lang(StrEnum):
+    """Language of the report."""
+
+    en = "en"
+    zh = "zh"
+
+
+ReportLang = Annotated[Lang, typer.Option("--lang", help="Language of the report.")]
+
+
 class Layout(StrEnum):
     """How a folder of images is read."""
 

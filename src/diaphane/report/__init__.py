@@ -7,7 +7,7 @@ findings.json and its JSON Schema.
 """
 
 from diaphane.report.analysis import write_analysis
-from diaphane.report.comparison import Comparison, Row, write_comparison
+from diaphane.report.comparison import Comparison, Note, Row, note_words, write_comparison
 from diaphane.report.dicom import DicomForms
 from diaphane.report.document import findings_document, schema
 from diaphane.report.evaluation import write_evaluation
@@ -35,11 +35,13 @@ __all__ = [
     "Family",
     "Language",
     "Material",
+    "Note",
     "Planning",
     "Row",
     "RunFacts",
     "SegmentedExample",
     "findings_document",
+    "note_words",
     "schema",
     "write_analysis",
     "write_comparison",

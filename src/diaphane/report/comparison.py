@@ -24,6 +24,15 @@ _NEITHER = {
 """Figures of which neither more nor less is better by itself."""
 
 
+Note = str | tuple[str, Mapping[str, Any]]
+"""A sentence as it is, or code and parameters of one of the kind ``verdict``."""
+
+
+def note_words(note: Note, language: Language) -> str:
+    """The sentence in a language."""
+    return note if isinstance(note, str) else language.say("verdict", note[0], note[1])
+
+
 @dataclass(frozen=True)
 class Row:
     """A figure of both, and the second minus the first on the same resampled groups."""
@@ -74,7 +83,7 @@ class Comparison:
     plan: Sequence[tuple[str, str, str]] = ()
     epochs: tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]] = ((), ())
     facts: Mapping[str, Any] = field(default_factory=dict)
-    notes: Sequence[str] = ()
+    notes: Sequence[Note] = ()
     title: str = ""
 
 
@@ -85,6 +94,7 @@ def write_comparison(comparison: Comparison, path: str | Path, *, lang: str = "e
     level = float(comparison.facts.get("level") or 0.95)
     values = {
         "c": comparison,
+        "notes": [note_words(note, language) for note in comparison.notes],
         "task": language.say("task", comparison.task),
         "level": language.percent(level),
         "left": [

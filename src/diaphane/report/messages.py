@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from diaphane.report.messages_judging import JUDGING
 from diaphane.report.messages_learning import LEARNING, mark
 
 __all__ = ["MESSAGES", "mark"]
@@ -18,6 +19,7 @@ __all__ = ["MESSAGES", "mark"]
 MESSAGES: Mapping[str, str] = MappingProxyType(
     {
         **LEARNING,
+        **JUDGING,
         # What was examined.
         "app.lung-ct": mark("Chest CT: lung nodules"),
         "modality.CT": mark("CT"),
