@@ -20,6 +20,7 @@ BENCHES: dict[str, tuple[list[str], str | None]] = {
     "loading": ([], None),
     "resample": ([], None),
     "sliding": ([], None),
+    "segments": ([], None),
     "deidentification": ([], None),
     "analyze": ([str(DATA / "lung_pet_ct_dx" / "A0001_L")], "lung_pet_ct_dx"),
     "froc": ([str(DATA / "lung_pet_ct_dx" / "A0001_L")], "lung_pet_ct_dx"),
