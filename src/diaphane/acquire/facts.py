@@ -14,6 +14,7 @@ from diaphane.acquire.overlays import overlay_facts
 from diaphane.acquire.padding import padding_facts
 from diaphane.acquire.planes import Plane
 from diaphane.acquire.stored import is_inverted, uses_modality_lut
+from diaphane.acquire.suv import is_pet, pet_unit, uptake_facts
 from diaphane.core.geometry import Geometry
 
 # Words of series descriptions that may be kept: they tell of technique, never of a person.
@@ -61,9 +62,9 @@ def clean_kernel(text: str) -> str:
 
 
 def unit_of(header: Header) -> str:
-    """Unit "HU" of CT and "Bq/ml" of PET values, where the file says so; else "1"."""
-    if header.modality == "PT" and header.is_section:
-        return "Bq/ml" if header.units == "BQML" else "1"
+    """Unit "HU" of CT, "Bq/ml" or "SUVbw" of PET, where the file says so; else "1"."""
+    if is_pet(header):
+        return pet_unit(header)
     if header.modality != "CT" or not header.is_section:
         return "1"
     stated = header.rescale_type.upper()
@@ -91,6 +92,7 @@ def series_facts(planes: Sequence[Plane], geometry: Geometry) -> dict[str, Any]:
             p.header.instance_number if p.header.frames == 1 else p.frame + 1 for p in planes
         ),
     }
+    facts |= uptake_facts(planes)
     facts |= padding_facts(first) | display_facts(planes[0]) | overlay_facts(first)
     if first.has_modality_lut:
         facts["modality_lut"] = "applied" if uses_modality_lut(first) else "not applied"

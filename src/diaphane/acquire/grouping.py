@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from diaphane.acquire import nuclear
 from diaphane.acquire.enhanced import enhanced_planes
 from diaphane.acquire.headers import Header, check_pixels
 from diaphane.acquire.mosaic import mosaic_planes
@@ -64,6 +65,7 @@ def split_volumes(members: Sequence[Header], rejected: Rejected) -> Iterator[Par
     tiled: list[Part] = []
     singles: list[Plane] = []
     images: list[Plane] = []
+    nuclears: list[list[Plane]] = []
     objects: dict[str, list[Header]] = defaultdict(list)
     for header in sorted(members, key=_in_time):
         if header.is_mosaic:
@@ -73,6 +75,13 @@ def split_volumes(members: Sequence[Header], rejected: Rejected) -> Iterator[Par
                 rejected.append((header.path, error))
         elif header.is_enhanced and header.sop_class in ENHANCED_CLASSES:
             objects[header.concatenation or str(header.path)].append(header)
+        elif header.sop_class == nuclear.SOP_CLASS and header.is_section and not header.position:
+            try:
+                volumes = nuclear.nuclear_volumes(header)
+            except InputError as error:
+                rejected.append((header.path, error))
+            else:
+                nuclears.extend(volumes)
         elif header.frames > 1 or header.is_enhanced:
             if header.is_section:
                 unplaced = GeometryError(
@@ -88,6 +97,11 @@ def split_volumes(members: Sequence[Header], rejected: Rejected) -> Iterator[Par
         else:
             images.append(plane_of(header))
     yield from compared([*tiled, *_of_objects(list(objects.values()), rejected)])
+    if all(len(planes) == 1 for planes in nuclears):
+        singles += [planes[0] for planes in nuclears]  # stored slice by slice
+    else:
+        for number, planes in enumerate(nuclears, start=1):
+            yield Part(planes, {"time_point": number} if len(nuclears) > 1 else {})
     if singles:
         yield from split(singles)
     yield from _of_images(images, rejected)

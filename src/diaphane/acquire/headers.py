@@ -87,6 +87,7 @@ TAGS = {
     "detectors": 0x00540022,
     "concatenation": 0x00209161,
     "units": 0x00541001,
+    "suv_type": 0x00541006,
     **{f"overlay_{group:X}": group << 16 | 0x0010 for group in OVERLAY_GROUPS},
     "shared_groups": 0x52009229,
     "frame_groups": 0x52009230,
@@ -94,6 +95,7 @@ TAGS = {
 _NAMES = {tag: name for name, tag in (TAGS | TRAIT_TAGS).items()}
 
 _SECTION_MODALITIES = frozenset({"CT", "MR", "PT", "NM"})
+_PROJECTIONS = frozenset({"STATIC", "WHOLE BODY", "DYNAMIC", "GATED", "TOMO", "GATED TOMO"})
 _OTHER_MODALITIES = frozenset(
     {"SR", "PR", "KO", "SEG", "REG", "FID", "DOC", "PLAN", "RWV", "ANN", "M3D", "OT_DOC", "AU"}
     | {"RTSTRUCT", "RTPLAN", "RTRECORD", "RTDOSE", "RTINTENT", "ECG", "HD", "STAIN", "TEXTUREMAP"}
@@ -213,13 +215,13 @@ class Header:
     def is_section(self) -> bool:
         """Whether the image is a section through the body, which needs its place in space."""
         if self.sop_class in SECTION_CLASSES:
-            return not (self.modality == "NM" and not self.orientation and self.is_planar_scan)
+            return not (self.modality == "NM" and self.is_planar_scan)
         return self.modality in _SECTION_MODALITIES and not self.sop_class.startswith(CAPTURE_CLASS)
 
     @property
     def is_planar_scan(self) -> bool:
-        """Nuclear medicine that projects (static, whole body, dynamic), not tomographic."""
-        return bool({"STATIC", "WHOLE BODY", "DYNAMIC", "GATED"} & set(self.image_type))
+        """Nuclear medicine that projects (static, whole body, dynamic), no reconstruction."""
+        return bool(_PROJECTIONS & set(self.image_type))
 
     @property
     def is_mosaic(self) -> bool:

@@ -16,8 +16,6 @@ from diaphane.acquire.parsing import damaged, parsed
 from diaphane.acquire.planes import Plane
 from diaphane.acquire.quiet import quiet
 from diaphane.core.errors import UnreadableFile
-from diaphane.core.geometry import Geometry
-from diaphane.core.volume import Volume
 
 _RLE = "1.2.840.10008.1.2.5"
 
@@ -33,8 +31,8 @@ def overlay_facts(header: Header) -> dict[str, Any]:
     return {"overlays": tuple(f"{group:X}" for group in groups)} if groups else {}
 
 
-def overlay_masks(planes: Sequence[Plane], geometry: Geometry) -> dict[str, Volume]:
-    """Overlays as masks of 0 and 1 on the grid of the image, by group ("6000").
+def overlay_masks(planes: Sequence[Plane]) -> dict[str, NDArray[np.uint8]]:
+    """Overlays as masks of 0 and 1 of planes, ``(z, y, x)``, by group ("6000").
 
     Raises
     ------
@@ -42,6 +40,7 @@ def overlay_masks(planes: Sequence[Plane], geometry: Geometry) -> dict[str, Volu
         When an overlay is damaged.
     """
     found: dict[str, NDArray[np.uint8]] = {}
+    shape = (len(planes), planes[0].rows, planes[0].columns)
     data, path = None, None
     for z, plane in enumerate(planes):
         header = plane.header
@@ -51,13 +50,15 @@ def overlay_masks(planes: Sequence[Plane], geometry: Geometry) -> dict[str, Volu
         if header.path != path:
             data, path = _read(header), header.path
         for group in groups:
-            mask = found.setdefault(f"{group:X}", np.zeros(geometry.shape, np.uint8))
+            mask = found.setdefault(f"{group:X}", np.zeros(shape, np.uint8))
             try:
                 with quiet():
-                    _draw(mask[z], data, group, plane.frame)
+                    whole = np.zeros((header.rows, header.columns), np.uint8)
+                    _draw(whole, data, group, plane.frame)
+                    mask[z] = plane.cut(whole)
             except Exception as error:  # pydicom raises whatever a damaged file makes it meet
                 raise damaged(header.path, error, f"overlay {group:X} is") from error
-    return {group: Volume(mask, geometry, "SEG") for group, mask in sorted(found.items())}
+    return dict(sorted(found.items()))
 
 
 def _read(header: Header) -> Any:

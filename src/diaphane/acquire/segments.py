@@ -210,6 +210,8 @@ class Target:
         if isinstance(onto, Volume):
             return cls(onto.geometry)
         places = {(p.header.sop_uid, p.frame): z for z, p in enumerate(onto.planes)}
+        if onto.resampling is not None or len(places) < len(onto.planes):
+            places = {}  # slices are not single images
         return cls(onto.geometry, onto.planes[0].header.frame_of_reference, places)
 
     @classmethod

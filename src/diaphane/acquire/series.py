@@ -21,6 +21,7 @@ from diaphane.acquire.planes import Plane, Stack, stack
 from diaphane.acquire.resampling import Resampling
 from diaphane.acquire.sop_classes import DIRECTORY_CLASS
 from diaphane.acquire.splitting import Part
+from diaphane.acquire.suv import is_pet, to_uptake
 from diaphane.acquire.telling import told_words, volume_facts
 from diaphane.core.case import Identified, Identity, Series, SourceRef
 from diaphane.core.errors import (
@@ -123,7 +124,11 @@ class SeriesHeader:
         UnreadableFile
             When an overlay is damaged.
         """
-        return overlay_masks(self.planes, self.geometry)
+        found = {}
+        for group, mask in overlay_masks(self.planes).items():
+            moved = mask if self.resampling is None else self.resampling.apply(mask * 255) >> 7
+            found[group] = Volume(moved, self.geometry, "SEG")
+        return found
 
     def load(self, threads: int | None = None) -> Identified[Series]:
         """Read the pixels, in parallel threads (default: one per core, at most 8).
@@ -136,13 +141,16 @@ class SeriesHeader:
             When values are NaN or infinite.
         """
         header = self.planes[0].header
-        voxels = read_voxels(self.planes, threads)
+        voxels, unit, facts = read_voxels(self.planes, threads), unit_of(header), self.facts
         if self.resampling is not None:
             voxels = self.resampling.apply(voxels)
-        volume = Volume(voxels, self.geometry, header.modality, unit_of(header), self.facts)
+        if self.options.suv and is_pet(header):
+            kind = "bw" if self.options.suv is True else self.options.suv
+            voxels, unit, facts = to_uptake(voxels, self.planes, facts, kind, unit)
+        volume = Volume(voxels, self.geometry, header.modality, unit, facts)
         slices = [(plane.header.path, plane.frame) for plane in self.planes]
         source = SourceRef(self.files, slices)
-        series = Series(self.key, self.number, volume, source, self.facts)
+        series = Series(self.key, self.number, volume, source, facts)
         return Identified(series, self.identity)
 
 

@@ -48,12 +48,16 @@ class ReadOptions:
     spacing:
         Slices at uneven distances: refused, or resampled to the median distance (linear).
         A gap is never filled.
+    suv:
+        Whether PET values become SUV, by body weight ("bw", or ``True``), lean body mass ("lbm")
+        or body surface ("bsa"), where the file states all that this needs.
     limits:
         Bounds of reading.
     """
 
     tilt: Repair = "refuse"
     spacing: Repair = "refuse"
+    suv: bool | Literal["bw", "lbm", "bsa"] = False
     limits: Limits = field(default_factory=Limits)
 
 
