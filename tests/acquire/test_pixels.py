@@ -254,3 +254,15 @@ def test_file_that_shrinks_between_search_and_reading(dicom, tmp_path):
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(errors.UnreadableFile):
         header.load()
+
+
+def test_failed_jpeg_of_twelve_bits_names_the_extra(dicom, tmp_path):
+    from pydicom.encaps import encapsulate
+
+    def change(data, _):
+        data.file_meta.TransferSyntaxUID = uid.JPEGExtended12Bit
+        data.PixelData = encapsulate([b"\xff\xd8\xff\xd9"])
+        data["PixelData"].is_undefined_length = True
+
+    with pytest.raises(errors.UnreadableFile, match=r"diaphane\[jpeg12\]"):
+        read(dicom.series(tmp_path, count=1, change=change))

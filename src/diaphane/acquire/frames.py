@@ -18,7 +18,7 @@ from diaphane.acquire.codestreams import declared_size
 from diaphane.acquire.elements import DEFLATED
 from diaphane.acquire.headers import Header, read_header
 from diaphane.acquire.isolation import Budget, isolated
-from diaphane.acquire.jpeg12 import decode_jpeg12, is_jpeg12
+from diaphane.acquire.jpeg12 import decode_jpeg12, is_jpeg12, may_need_extra
 from diaphane.acquire.options import Limits
 from diaphane.acquire.parsing import parsed
 from diaphane.acquire.quiet import quiet
@@ -33,6 +33,10 @@ from diaphane.core.errors import DiaphaneError, UnreadableFile
 
 Array = NDArray[Any]
 
+_OR_EXTRA = (
+    "; if it is a kind of 12-bit JPEG that the base install does not decode: "
+    "pip install 'diaphane[jpeg12]' (GPL-3)"
+)
 PRELOADED = ("pydicom.pixels", "gdcm", "openjpeg", "jpeg_ls", "rle")
 
 _AT_ONCE = 32 * 2**20
@@ -116,7 +120,7 @@ def decode_here(header: Header, frames: Sequence[int]) -> Iterator[Array]:
         raise UnreadableFile(
             f"The pixels ({_syntax_name(syntax)}) cannot be decoded: {_brief(error)}",
             path=path,
-            remedy="Copy or export the file again.",
+            remedy=f"Copy or export the file again{_OR_EXTRA if may_need_extra(header) else ''}.",
         ) from error
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from diaphane.acquire.parsing import damaged, parsed
 from diaphane.acquire.quiet import quiet
 from diaphane.core.case import Identity
+from diaphane.privacy import without_switches
 
 _FIELDS = {
     "patient_name": "PatientName",
@@ -38,4 +39,4 @@ def read_identity(path: Path) -> Identity:
 
 def _text(data: object, name: str) -> str:
     value = getattr(data, name, None)
-    return "" if value is None else str(value).strip()
+    return "" if value is None else without_switches(str(value)).strip()

@@ -24,6 +24,11 @@ def is_jpeg12(header: Header) -> bool:
     return header.elements.syntax in SYNTAXES and header.samples == 1 and header.bits_stored > 8
 
 
+def may_need_extra(header: Header) -> bool:
+    """Whether a failed decoder may be one for 12 bits, which the extra ``jpeg12`` brings."""
+    return header.elements.syntax in SYNTAXES and header.bits_stored > 8
+
+
 def decode_jpeg12(header: Header, frames: Sequence[int]) -> list[NDArray[Any]]:
     """Stored values ``(y, x)`` of frames.
 

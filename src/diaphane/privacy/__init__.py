@@ -4,6 +4,7 @@ from diaphane.privacy.audit import AuditChain, Event, Verdict, study_pseudonym
 from diaphane.privacy.keys import home_folder, load_key
 from diaphane.privacy.plain import plain
 from diaphane.privacy.pseudonyms import Pseudonymiser
+from diaphane.privacy.text import without_switches
 
 __all__ = [
     "AuditChain",
@@ -14,4 +15,5 @@ __all__ = [
     "load_key",
     "plain",
     "study_pseudonym",
+    "without_switches",
 ]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from diaphane.core.case import SourceRef
 from diaphane.core.geometry import Geometry
+from diaphane.privacy import without_switches
 
 CHARACTERS = "ISO_IR 192"
 """Every result is UTF-8, into which the names of any other character set go unchanged."""
@@ -114,8 +115,7 @@ def _complete(image: Any) -> None:
     """Text as unicode; what every result must state, empty where the source leaves it out."""
     image.decode()
     for name in _TYPE_2:
-        if name not in image:
-            setattr(image, name, "")
+        setattr(image, name, without_switches(str(image.get(name) or "")))
     # Some archives leave half a reference to the study behind; copied, it would be our error.
     if any(
         "ReferencedSOPClassUID" not in item for item in image.get("ReferencedStudySequence", ())
