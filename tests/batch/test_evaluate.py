@@ -235,3 +235,26 @@ def test_full_disk_leaves_nothing(bundle, stacks, tmp_path):
     )  # fmt: skip
     assert "disk is full" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_grades_are_judged_by_how_far_answers_miss(toys, tmp_path):
+    own = toys.write_stacks(
+        tmp_path / "set",
+        9,
+        columns={"label:grade": lambda i: ("mild", "moderate", "severe")[i % 3]},
+    )
+    table = (own / "labels.csv").read_text().replace("label,group", "old,group")
+    (own / "labels.csv").write_text(table)
+    graph = {"weights": ((4.0, 0.0, -4.0),), "bias": (-1.0, 0.0, 1.0)}
+    found = []
+    for ordinal in (True, False):
+        made = toys.eight_bit_manifest(
+            task="multiclass", classes=("mild", "moderate", "severe"), label_columns=("grade",),
+            ordinal=ordinal,
+        )  # fmt: skip
+        folder = toys.write_toy(tmp_path / f"grades-{ordinal}", manifest=made, **graph)
+        done = batch.evaluate(
+            load_bundle(folder), own, "all", tmp_path / f"out-{ordinal}", rounds=20
+        )
+        found.append(set(done.evaluation.metrics))
+    assert found[0] - found[1] == {"kappa_quadratic", "mean_absolute_error"}

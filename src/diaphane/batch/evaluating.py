@@ -81,7 +81,7 @@ def evaluate(
     opened = open_dataset(dataset, subgroups=subgroups)
     named = label_columns(manifest, opened, dataset)
     entries, stored = take_entries(opened, manifest.seen, split, dataset)
-    scored = ScoredClasses(manifest.task, manifest.classes)
+    scored = ScoredClasses(manifest.task, manifest.classes, manifest.ordinal)
     table: list[list[str]] = []
     refused: list[Refusal] = []
     notes, unlike = list(opened.notes), 0

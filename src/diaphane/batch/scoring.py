@@ -45,8 +45,8 @@ class ScoredClasses:
 
     Attributes
     ----------
-    task, classes:
-        As in a bundle's manifest: of two classes the positive one last.
+    task, classes, ordinal:
+        As in a bundle's manifest: of two classes the positive one last; whether they are grades.
     entries, truth, probability, seen:
         What was added: the case; its class index, or 0 and 1 per label; the probability of
         each class; whether training saw it.
@@ -54,6 +54,7 @@ class ScoredClasses:
 
     task: Task
     classes: tuple[str, ...]
+    ordinal: bool = False
     entries: list[Entry] = field(default_factory=list)
     truth: list[int | list[int]] = field(default_factory=list)
     probability: list[list[float]] = field(default_factory=list)
@@ -96,6 +97,7 @@ class ScoredClasses:
             [entry.group for entry in entries],
             task=self.task,
             classes=self.classes,
+            ordinal=self.ordinal,
             subgroups={n: [entry.subgroups.get(n, "") for entry in entries] for n in names},
             seed=seed,
             rounds=rounds,

@@ -73,7 +73,14 @@ def fit_site(
     final = refit(logit, truth, groups, task=task, level=level, seed=seed)
     figures, earlier = (
         evaluate_classification(
-            truth, part.probability, groups, task=task, classes=classes, seed=seed, rounds=rounds
+            truth,
+            part.probability,
+            groups,
+            task=task,
+            classes=classes,
+            ordinal=manifest.ordinal,
+            seed=seed,
+            rounds=rounds,
         )
         for part in (after, before)
     )

@@ -163,6 +163,8 @@ class BundleFacts(Strict):
     def _in_order(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Keys in the order that ``bundle.json`` has had from the first."""
         data = fields(self)
+        if data.get("ordinal") is False:  # bundles from before there were grades stay as they are
+            del data["ordinal"]
         last = {key: data.pop(key) for key in _LAST if key in data}
         return {**data, **last}
 
@@ -205,6 +207,8 @@ class Manifest(BundleFacts):
         The dataset's label columns: one, or one per label.
     positive_values:
         Multi-label only: the value of each column that means "present".
+    ordinal:
+        Whether the classes of several are grades, in order.
     recipe:
         ``preprocess.Recipe.to_dict()``.
     prediction_sets:
@@ -221,6 +225,7 @@ class Manifest(BundleFacts):
     positive: str | None = None
     label_columns: tuple[str, ...] = ("label",)
     positive_values: tuple[str, ...] = ()
+    ordinal: bool = False
     input: InputSpec
     recipe: dict[str, JsonValue]
     calibration: Calibration

@@ -154,6 +154,7 @@ def _manifest(making: Making, ensemble: Ensemble) -> Manifest:
         positive_values=(
             tuple(plan.positive[c] for c in plan.label_columns) if plan.task == "multilabel" else ()
         ),
+        ordinal=plan.ordinal,
         input=plan.input,
         recipe=Recipe.from_dict(plan.recipe).to_dict(),
         calibration=judgement.calibration,
