@@ -140,12 +140,11 @@ def _class_of(volume: Volume, modality: str) -> str:
         return _CAPTURE
     if volume.channels > 1:
         return _COLOUR_FRAMES
-    fits = volume.voxels.dtype == np.uint8 or _is_byte(volume.voxels)
-    return _BYTE_FRAMES if fits else _WORD_FRAMES
+    return _BYTE_FRAMES if _is_byte(volume.voxels) else _WORD_FRAMES
 
 
 def _is_byte(voxels: NDArray[Any]) -> bool:
-    return _whole(voxels) and voxels.min() >= 0 and voxels.max() <= 255
+    return bool(_whole(voxels) and voxels.min() >= 0 and voxels.max() <= 255)
 
 
 def _whole(voxels: NDArray[Any]) -> bool:
@@ -165,13 +164,11 @@ def _stored(volume: Volume, *, byte: bool) -> _Stored:
         return _Stored(np.ascontiguousarray(np.moveaxis(voxels, 0, -1), dtype=np.uint8))
     low, high = voxels.min().item(), voxels.max().item()
     if _whole(voxels):
-        if byte and low >= 0 and high <= 255:
-            return _Stored(voxels.astype(np.uint8))
         if low >= 0 and high <= 65535:
-            return _Stored(voxels.astype("<u2"))
-        if byte and not volume.geometry.is_spatial:
-            pass  # multi-frame captures are unsigned: shifted below
-        elif low >= -32768 and high <= 32767:
+            return _Stored(voxels.astype(np.uint8 if byte and high <= 255 else "<u2"))
+        # Multi-frame captures are unsigned: shifted below.
+        signed = not byte or volume.geometry.is_spatial
+        if signed and low >= -32768 and high <= 32767:
             return _Stored(voxels.astype("<i2"))
         if high - low <= 65535:
             shifted = voxels.astype(np.int64) - int(low)
@@ -203,9 +200,6 @@ def _shared(volume: Volume, sop_class: str, modality: str, filing: Filing) -> Da
     source = _header(filing.source)
     content = _fingerprint(volume, modality, filing, source)
 
-    def uid(kind: str, text: str) -> str:
-        return keyed_uid(names, kind, text)
-
     shared = Dataset()
     shared.SpecificCharacterSet = "ISO_IR 192"
     shared.SOPClassUID = sop_class
@@ -216,7 +210,7 @@ def _shared(volume: Volume, sop_class: str, modality: str, filing: Filing) -> Da
     shared.SoftwareVersions = __version__
     shared.DerivationDescription = "Converted by diaphane"
     _file_by(shared, source, names, content, filing)
-    shared.SeriesInstanceUID = uid("series", content)
+    shared.SeriesInstanceUID = keyed_uid(names, "series", content)
     # Beside the source in its study a number of its own, which is easily told from the source's.
     shared.SeriesNumber = _number(source) + (8000 if filing.identity and source else 0) or 1
     terms = volume.meta.get("description_terms", ())
@@ -226,8 +220,8 @@ def _shared(volume: Volume, sop_class: str, modality: str, filing: Filing) -> Da
             setattr(shared, name, source.get(name))
     if volume.geometry.is_spatial:
         frame = str(source.get("FrameOfReferenceUID", "")) if source is not None else ""
-        kept = frame if filing.identity else uid("frame", frame) if frame else ""
-        shared.FrameOfReferenceUID = kept or uid("frame", content)
+        kept = frame if filing.identity else keyed_uid(names, "frame", frame) if frame else ""
+        shared.FrameOfReferenceUID = kept or keyed_uid(names, "frame", content)
         shared.PositionReferenceIndicator = ""
     if sop_class == _CT:
         shared.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
