@@ -9,6 +9,7 @@ The score follows the MIDI-B challenge: one action for each planted value, right
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -144,7 +145,7 @@ def value_for(vr: str, words: Words, *, descriptor: bool = False) -> tuple[Any, 
     if vr == "DT":
         return f"{day}{r.randint(0, 23):02}{r.randint(0, 59):02}07.{number[:6]}", ""
     if vr == "UI":
-        return f"1.2.826.0.99.{number}{r.randint(1, 9999)}.1", number
+        return f"1.2.826.0.99.{number}{r.randint(1, 9999)}.1", f"99.{number}"
     if vr == "SQ":
         item = Dataset()
         item.CodeValue, item.CodingSchemeDesignator = number, "99LOCAL"
@@ -198,7 +199,7 @@ def plant_file(corpus: Corpus, name: str, patient: dict[str, str], words: Words,
         value, token = value_for(vr, words, descriptor="descriptors" in row.options)
         if keyword in shared:
             value = patient[keyword]
-            token = patient.get(f"{keyword}/token", value.split(".")[-2] if vr == "UI" else value)
+            token = patient.get(f"{keyword}/token", value)
         chain[depth].add_new(tag, vr, value)
         plants.append(Plant(name, CARRIERS[:depth], tag, vr, "row", row, value, token.lower()))
     for keyword, value in TECHNICAL.items():
@@ -309,7 +310,7 @@ def score(corpus: Corpus, out: Path, retain: set[str], clean: set[str]) -> Score
             result.right[judged] += 1
         if one.token and not kept:
             target = data[one.file]
-            if target is not None and one.token.encode() in texts[Path(target.filename)]:
+            if target is not None and _holds(texts[Path(target.filename)], one.token):
                 result.leaks.append(label)
     result.wrong += [f"{old}: several new UIDs" for old, new in uids.items() if len(new) > 1]
     if len({uid for new in uids.values() for uid in new}) < len(uids):
@@ -320,6 +321,12 @@ def score(corpus: Corpus, out: Path, retain: set[str], clean: set[str]) -> Score
         f"{file}: dates moved by {days}" for file, days in moved.items() if len(days) > 1
     ]
     return result
+
+
+def _holds(text: bytes, token: str) -> bool:
+    """Whether bytes hold a word; a number not as digits of a UID, which are there by chance."""
+    before = rb"(?<![\d.])" if token.isdigit() else b""
+    return re.search(before + re.escape(token.encode()), text) is not None
 
 
 def _uid_at(one: Plant, data: Any) -> str:

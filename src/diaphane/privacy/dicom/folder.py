@@ -16,6 +16,7 @@ from diaphane.core.errors import DiaphaneError, EmptyInput, PrivacyError, Unread
 from diaphane.core.files import replacing
 from diaphane.core.protocols import Progress, silent
 from diaphane.privacy.audit import AuditChain, Event
+from diaphane.privacy.dicom.comments import without_comments
 from diaphane.privacy.dicom.content import burned_in, refuse_uncleanable
 from diaphane.privacy.dicom.engine import Change, Deidentifier, Subject
 from diaphane.privacy.dicom.files import (
@@ -35,7 +36,7 @@ from diaphane.privacy.keys import load_key
 
 T = TypeVar("T")
 
-_FEW = 24
+_FEW = 200
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Order:
     link:
         The link table, read if it is there and written; outside ``out``.
     workers:
-        Processes; ``None`` for as many as there are cores, at most eight.
+        Processes; ``None`` for one a core, at most eight, where there are many files.
     """
 
     source: Path
@@ -124,52 +125,31 @@ def deidentify_folder(order: Order, progress: Progress = silent) -> Outcome:
     if not files:
         raise EmptyInput("There is no DICOM file here.", path=order.source)
 
-    seen: list[tuple[Path, Whose]] = []
-    setting = _Setting(order.profile, secret.key)
-    with _Pool(order.workers, len(files), setting) as pool:
+    written: list[Whose] = []
+    coded: dict[str, Coded] = {}
+    uids: dict[str, str] = {}
+    with _Pool(order.workers, len(files), _Setting(order.profile, secret.key)) as pool:
+        seen: list[tuple[Path, Whose]] = []
         looked = zip(files, pool.map(_look, files), strict=True)
         for number, (path, found) in enumerate(looked, start=1):
-            if isinstance(found, Whose):
-                if found.sop_class == DIRECTORY:
-                    outcome.ignored += 1
-                else:
-                    seen.append((path, found))
-            else:
+            if isinstance(found, Exception):
                 outcome.refused.append((path, found))
+            elif found.sop_class == DIRECTORY:
+                outcome.ignored += 1
+            else:
+                seen.append((path, found))
             progress("looking", 0.3 * number / len(files))
-    seen = _one_patient_a_study(seen)
-    coded = name_patients((who.patient for _, who in seen), order.naming, secret, before)
-    people = _people(seen)
-    tasks: list[_Task] = []
-    targets: dict[Path, Path] = {}
-    for path, who in seen:
-        if who.patient not in coded:
-            refusal = PrivacyError(
-                "The patient has no code.",
-                remedy="Add the patient to the table of codes, or give --id-format.",
-            )
-            outcome.refused.append((path, refusal))
-            continue
-        target = _place(who, coded[who.patient].code, secret)
-        if target in targets:
-            twice = PrivacyError(f"The same instance as {targets[target].name}.")
-            outcome.refused.append((path, twice))
-            continue
-        targets[target] = path
-        subject = coded[who.patient]
-        tasks.append(_Task(path, order.out, target, who.patient, subject))
-    setting = replace(setting, people=people)
-    uids: dict[str, str] = {}
-    written: list[Whose] = []
-    by_path = dict(seen)
-    with _Pool(order.workers, len(tasks), setting) as pool:
+        seen = _one_patient_a_study(seen)
+        coded = name_patients((who.patient for _, who in seen), order.naming, secret, before)
+        tasks = _tasks(seen, coded, order.out, secret, outcome)
+        by_path = dict(seen)
         results = zip(tasks, pool.map(_change, tasks), strict=True)
         for number, (task, result) in enumerate(results, start=1):
             if isinstance(result, Exception):
                 outcome.refused.append((task.path, result))
             else:
                 changes, pairs = result
-                outcome.done.append(Done(task.target, changes))
+                outcome.done.append(Done(task.target.relative_to(order.out), changes))
                 uids.update(pairs)
                 written.append(by_path[task.path])
             progress("writing", 0.3 + 0.7 * number / len(tasks))
@@ -181,22 +161,50 @@ def deidentify_folder(order: Order, progress: Progress = silent) -> Outcome:
     return outcome
 
 
+def _tasks(
+    seen: list[tuple[Path, Whose]],
+    coded: dict[str, Coded],
+    out: Path,
+    secret: Secret,
+    outcome: Outcome,
+) -> list[_Task]:
+    """What is to be written where; patients without a code and second copies are refused."""
+    people = _people(seen)
+    tasks = []
+    targets: dict[Path, Path] = {}
+    for path, who in seen:
+        subject = coded.get(who.patient)
+        if subject is None:
+            problem = PrivacyError(
+                "The patient has no code.",
+                remedy="Add the patient to the table of codes, or give --id-format.",
+            )
+            outcome.refused.append((path, problem))
+            continue
+        target = out / _place(who, subject.code, secret)
+        if target in targets:
+            problem = PrivacyError(f"The same instance as {targets[target].name}.")
+            outcome.refused.append((path, problem))
+            continue
+        targets[target] = path
+        whom = people[who.patient]
+        tasks.append(_Task(path, target, Subject(subject.code, subject.days, whom)))
+    return tasks
+
+
 @dataclass(frozen=True)
 class _Setting:
     """What every worker knows."""
 
     profile: Profile
     key: bytes = field(repr=False)
-    people: dict[str, Identifiers] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
 class _Task:
     path: Path
-    out: Path
     target: Path
-    patient: str = field(repr=False)
-    coded: Coded
+    subject: Subject
 
 
 class _Here:
@@ -222,7 +230,7 @@ class _Pool:
     """Some processes; none for few files, where they cost more than they bring."""
 
     def __init__(self, workers: int | None, files: int, setting: _Setting) -> None:
-        self.workers = 1 if files < _FEW else workers or min(os.cpu_count() or 1, 8)
+        self.workers = workers or (1 if files < _FEW else min(os.cpu_count() or 1, 8))
         self.setting = setting
         self.pool: ProcessPoolExecutor | None = None
 
@@ -273,11 +281,12 @@ def _change(task: _Task) -> tuple[tuple[Change, ...], dict[str, str]] | Exceptio
         data = read_object(task.path)
         worker = _Here.worker
         worker.uids.clear()
-        who = setting.people[task.patient]
-        changes = worker.apply(data, Subject(task.coded.code, task.coded.days, who))
+        changes = worker.apply(data, task.subject)
+        if "PixelData" in data and data.file_meta.TransferSyntaxUID.is_encapsulated:
+            data["PixelData"].value = without_comments(data.PixelData)
         if "pixels" in setting.profile.clean:
             changes += clean_pixels(data)
-        with replacing(task.out / task.target) as beside:
+        with replacing(task.target) as beside:
             data.save_as(beside, enforce_file_format=True)
         return tuple(changes), {new: old for old, new in worker.uids.items()}
     except DiaphaneError as error:
