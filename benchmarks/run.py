@@ -31,6 +31,7 @@ BENCHES: dict[str, tuple[list[str], str | None]] = {
         "breastmnist",
     ),
     "anomaly": ([str(DATA / "busi_256"), str(HERE / "results" / "anomaly")], "busi_256"),
+    "hostile": (["--files", "10000"], None),
     "lidc": ([str(DATA / "lidc_nodules")], "lidc_nodules"),
 }
 
