@@ -18,6 +18,7 @@ BENCHES: dict[str, tuple[list[str], str | None]] = {
     # name: (arguments, data set that it needs)
     "startup": ([], None),
     "loading": ([], None),
+    "reading": ([], None),
     "resample": ([], None),
     "sliding": ([], None),
     "segments": ([], None),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from diaphane.acquire.archives import Unpacked
 from diaphane.acquire.raster import natural
 from diaphane.core.case import Case, Identified, Identity, SourceRef
 from diaphane.core.errors import DatasetError, InputError
@@ -131,6 +132,28 @@ class Dataset:
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries)
+
+
+def kept(dataset: Dataset, room: Unpacked) -> Dataset:
+    """A data set in an unpacked archive, which lives as long as the data set or any entry."""
+
+    def reader(read: Callable[[], Parts]) -> Callable[[], Parts]:
+        def inside() -> Parts:
+            with room.naming():
+                parts = read()
+            source = None if parts.source is None else parts.source.keeping(room)
+            return replace(parts, source=source)
+
+        return inside
+
+    def mask_labels() -> Mapping[int, str]:
+        with room.naming():
+            return dataset.read_mask_labels()
+
+    entries = tuple(
+        replace(e, name=room.shown(e.name), read=reader(e.read)) for e in dataset.entries
+    )
+    return replace(dataset, entries=entries, read_mask_labels=mask_labels)
 
 
 def classes_of(entries: Sequence[Entry], columns: Sequence[str]) -> dict[str, tuple[str, ...]]:

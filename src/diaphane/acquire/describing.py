@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from diaphane.acquire.archives import is_archive, unpack
 from diaphane.acquire.dataset import SPLITS, Dataset
 from diaphane.acquire.drawn import MODALITIES, open_mask
 from diaphane.acquire.opening import open_dataset
@@ -42,6 +43,12 @@ def describe(
     """
     place = Path(path)
     require_place(place)
+    if is_archive(place):
+        room = unpack(place, options.limits)
+        with room.naming():
+            found = describe(room.folder, progress, options)
+        found["refused"] = [{**r, "path": room.shown(r["path"])} for r in found["refused"]]
+        return found
     if place.is_file():
         kind = format_of(place)
         if kind == "dicom":

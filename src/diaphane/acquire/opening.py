@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from diaphane.acquire import manifest
-from diaphane.acquire.dataset import Dataset, refused
+from diaphane.acquire.archives import is_archive, unpack
+from diaphane.acquire.dataset import Dataset, kept, refused
 from diaphane.acquire.folders import file_entry, open_class_folders, open_dicom, open_images
 from diaphane.acquire.medmnist import open_medmnist
 from diaphane.acquire.nnunet import is_nnunet, open_nnunet
@@ -30,7 +31,8 @@ def open_dataset(
 
     A manifest folder if it has ``labels.csv``; MSD or nnU-Net if it has ``dataset.json`` or
     is an ``imagesTr`` or ``imagesTs``; a MedMNIST ``.npz``, or a folder with just one; DICOM
-    if any file in or below it is; class folders; else pictures.
+    if any file in or below it is; class folders; else pictures. A zip archive is the folder
+    that it holds.
 
     Parameters
     ----------
@@ -65,6 +67,10 @@ def open_dataset(
 def _opened(
     place: Path, stack: bool | None, subgroups: Sequence[str], options: ReadOptions
 ) -> Dataset:
+    if is_archive(place):
+        room = unpack(place, options.limits)
+        with room.naming():
+            return kept(_opened(room.folder, stack, subgroups, options), room)
     known = _tabled(place, options, strict=True, subgroups=subgroups)
     if subgroups and (known is None or known.kind != "manifest"):
         raise DatasetError(
@@ -133,8 +139,14 @@ def open_inputs(
     return found[0] if len(found) == 1 else _joined(found)
 
 
-def _input(path: str | Path, options: ReadOptions, *, stack: bool) -> Dataset:
-    place, typed = Path(path), str(path)
+def _input(
+    path: str | Path, options: ReadOptions, *, stack: bool, typed: str | None = None
+) -> Dataset:
+    place, typed = Path(path), typed or str(path)
+    if is_archive(place):
+        room = unpack(place, options.limits)
+        with room.naming():
+            return kept(_input(room.folder, options, stack=stack, typed=typed), room)
     known = _tabled(place, options, strict=False)
     if known is not None:
         return known

@@ -122,6 +122,13 @@ class Stack:
     geometry: Geometry
     resampling: Resampling | None = None
 
+    @property
+    def shown(self) -> Sequence[Plane]:
+        """The plane that each slice of the grid shows most of."""
+        if self.resampling is None:
+            return self.planes
+        return [self.planes[k] for k in self.resampling.nearest]
+
 
 def stack(planes: Sequence[Plane], options: ReadOptions = AS_IS) -> Stack:
     """Planes in order along their normal, and the grid they form.

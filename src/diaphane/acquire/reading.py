@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from diaphane.acquire import itk, nifti, raster
+from diaphane.acquire.archives import is_archive, unpack
 from diaphane.acquire.elements import looks_like_dicom
 from diaphane.acquire.series import SeriesHeader, ambiguous, find_series, nothing_found
 from diaphane.core.case import Identity, SourceRef
@@ -35,7 +36,7 @@ def read(
     """The volume in a file or folder.
 
     DICOM (a file, a series' files in a folder), NIfTI, MetaImage, NRRD, PNG, JPEG, TIFF, BMP,
-    or a folder of slice pictures.
+    a folder of slice pictures, or a zip archive of any of these.
 
     Parameters
     ----------
@@ -78,6 +79,12 @@ def load(
     if path.is_dir():
         return _load_folder(path, series, threads, options)
     require_place(path)
+    if is_archive(path):
+        room = unpack(path, options.limits)
+        with room.naming():
+            found = _load_folder(room.folder, series, threads, options)
+        source = None if found.source is None else found.source.keeping(room)
+        return replace(found, source=source)
     kind = format_of(path)
     if kind == "dicom":
         return _load_dicom(path, series, threads, options)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from diaphane.acquire.archives import Unpacked
 from diaphane.acquire.calibration import calibrated
-from diaphane.acquire.elements import looks_like_dicom
 from diaphane.acquire.facts import scrubbed_description, series_facts, unit_of
+from diaphane.acquire.gathering import gather
 from diaphane.acquire.grouping import folder_of, require_pixels, split_volumes
 from diaphane.acquire.headers import Header, read_header
 from diaphane.acquire.identity import read_identity
@@ -66,6 +68,8 @@ class SeriesHeader:
         How sheared or uneven sections come onto the grid.
     options:
         What may be repaired, and the limits of reading.
+    rooms:
+        Folders of unpacked archives that must live as long as this.
     """
 
     key: str
@@ -77,6 +81,7 @@ class SeriesHeader:
     index: int | None = None
     resampling: Resampling | None = field(default=None, repr=False)
     options: ReadOptions = field(default=AS_IS, repr=False)
+    rooms: tuple[Unpacked, ...] = field(default=(), repr=False)
 
     @property
     def label(self) -> str:
@@ -141,15 +146,20 @@ class SeriesHeader:
             When values are NaN or infinite.
         """
         header = self.planes[0].header
-        voxels, unit, facts = read_voxels(self.planes, threads), unit_of(header), self.facts
+        with ExitStack() as names:
+            for room in self.rooms:
+                names.enter_context(room.naming())
+            voxels = read_voxels(self.planes, threads)
+        unit, facts = unit_of(header), self.facts
         if self.resampling is not None:
             voxels = self.resampling.apply(voxels)
         if self.options.suv and is_pet(header):
             kind = "bw" if self.options.suv is True else self.options.suv
             voxels, unit, facts = to_uptake(voxels, self.planes, facts, kind, unit)
         volume = Volume(voxels, self.geometry, header.modality, unit, facts)
-        slices = [(plane.header.path, plane.frame) for plane in self.planes]
-        source = SourceRef(self.files, slices)
+        grid = Stack(self.planes, self.geometry, self.resampling)
+        slices = [(plane.header.path, plane.frame) for plane in grid.shown]
+        source = SourceRef(self.files, slices, self.rooms)
         series = Series(self.key, self.number, volume, source, facts)
         return Identified(series, self.identity)
 
@@ -224,17 +234,13 @@ def none_of(known: Sequence[SeriesHeader], wanted: str) -> EmptyInput:
     return EmptyInput(f"There is no series '{wanted}'. There are:{lines}")
 
 
-def find_dicom(paths: Paths) -> list[Path]:
-    """DICOM files among files and below folders, sorted; hidden files are left out."""
-    return [path for path in _walk(paths) if looks_like_dicom(path)]
-
-
 def find_series(paths: Paths, options: ReadOptions = AS_IS) -> SeriesList:
     """Series below folders or among files, by headers only.
 
     Files are grouped by SeriesInstanceUID. Sections are stacked along their normal; images
     that are no sections (radiographs, ultrasound, captures) and multi-frame files each make
-    a series of their own. Files that are not DICOM are left out.
+    a series of their own. Files that are not DICOM are left out. A zip archive is read as the
+    folder that it holds, a DICOMDIR as the files that it lists.
 
     Raises
     ------
@@ -244,9 +250,11 @@ def find_series(paths: Paths, options: ReadOptions = AS_IS) -> SeriesList:
     listed = [paths] if isinstance(paths, str | Path) else list(paths)
     headers: dict[str, list[Header]] = {}
     damaged: set[str] = set()
-    rejected: list[tuple[Path, InputError]] = []
+    gathered = gather(listed, options.limits)
+    found = gathered.files
+    damaged.update(gathered.missing.values())
+    rejected = gathered.refusals()
     others: list[tuple[Path, str]] = []
-    found = find_dicom(listed)
     for path in found:
         try:
             header = read_header(path)
@@ -269,7 +277,7 @@ def find_series(paths: Paths, options: ReadOptions = AS_IS) -> SeriesList:
                 damaged.add(group)
             continue
         headers.setdefault(group, []).append(header)
-    if not found:
+    if not found and not rejected:
         raise EmptyInput(
             "There are no DICOM files here.",
             path=listed[0] if len(listed) == 1 else None,
@@ -278,7 +286,7 @@ def find_series(paths: Paths, options: ReadOptions = AS_IS) -> SeriesList:
     for group in damaged & set(headers):
         # Never half a series: with one section damaged, the rest is refused with it.
         lost = UnreadableFile(
-            "Another image of this series is damaged.",
+            "Another image of this series is damaged or missing.",
             path=folder_of(headers[group]),
             remedy="Copy or export the series again.",
         )
@@ -293,7 +301,11 @@ def find_series(paths: Paths, options: ReadOptions = AS_IS) -> SeriesList:
             except InputError as error:
                 rejected.append((folder_of([plane.header for plane in part.planes]), error))
     series.sort(key=lambda s: (s.number is None, s.number or 0))
-    return SeriesList(tuple(series), tuple(rejected), tuple(others))
+    return SeriesList(
+        tuple(replace(one, rooms=gathered.rooms) for one in series),
+        tuple(gathered.shown(path, error) for path, error in rejected),
+        tuple(others),
+    )
 
 
 def read_series(
@@ -324,9 +336,7 @@ def nothing_found(found: SeriesList, paths: Paths) -> InputError:
     path = paths if isinstance(paths, str | Path) else None
     kinds = ", ".join(sorted({kind for _, kind in found.others}))
     if kinds == "DICOMDIR":
-        return NoPixelData(
-            "A DICOMDIR is an index without images.", path=path, remedy="Give its folder."
-        )
+        return NoPixelData("The DICOMDIR lists no images.", path=path, remedy="Give its folder.")
     if found.others:
         return NoPixelData(
             f"The DICOM objects here are no images ({kinds}).",
@@ -334,20 +344,6 @@ def nothing_found(found: SeriesList, paths: Paths) -> InputError:
             remedy="Give the images that they refer to.",
         )
     return EmptyInput("There are no images here.", path=path)
-
-
-def _walk(paths: Paths) -> Iterator[Path]:
-    for given in [paths] if isinstance(paths, str | Path) else paths:
-        path = Path(given)
-        if path.is_dir():
-            for found in sorted(path.rglob("*")):
-                hidden = any(part.startswith(".") for part in found.relative_to(path).parts)
-                if not hidden and found.is_file():
-                    yield found
-        elif path.exists():
-            yield path
-        else:
-            raise EmptyInput("There is no such file or folder.", path=path)
 
 
 def _series(part: Part, index: int | None, options: ReadOptions) -> SeriesHeader:
@@ -370,20 +366,13 @@ def _series(part: Part, index: int | None, options: ReadOptions) -> SeriesHeader
         names.pseudonym(whose + told, "series"),
         header.series_number,
         grid.geometry,
-        series_facts(_shown(grid), grid.geometry) | volume_facts(part, grid) | stated,
+        series_facts(grid.shown, grid.geometry) | volume_facts(part, grid) | stated,
         scrubbed_description(first),
         grid.planes,
         index,
         grid.resampling,
         options,
     )
-
-
-def _shown(grid: Stack) -> Sequence[Plane]:
-    """The plane that each slice of the grid shows most of."""
-    if grid.resampling is None:
-        return grid.planes
-    return [grid.planes[k] for k in grid.resampling.nearest]
 
 
 def _placed(plane: Plane) -> bool:

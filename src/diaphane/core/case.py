@@ -25,11 +25,21 @@ class SourceRef:
     PACS must file a result beside its study.
     """
 
-    __slots__ = ("_paths", "_slices")
+    __slots__ = ("_kept", "_paths", "_slices")
 
-    def __init__(self, paths: Sequence[Path], slices: Sequence[tuple[Path, int]] = ()) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        slices: Sequence[tuple[Path, int]] = (),
+        kept: object = None,
+    ) -> None:
         self._paths = tuple(paths)
         self._slices = tuple(slices)
+        self._kept = kept
+
+    def keeping(self, kept: object) -> SourceRef:
+        """The same files, and what must live as long as they are referred to."""
+        return SourceRef(self._paths, self._slices, (self._kept, kept))
 
     def open_for_dicom_writer(self) -> tuple[Path, ...]:
         """The source files, in slice order. For ``report``'s DICOM writer only."""
