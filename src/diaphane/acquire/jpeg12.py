@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diaphane.acquire.enhanced import enhanced_planes
 from diaphane.acquire.headers import Header
 
 SYNTAXES = frozenset(
@@ -32,21 +33,26 @@ def may_need_extra(header: Header) -> bool:
 def decode_jpeg12(header: Header, frames: Sequence[int]) -> list[NDArray[Any]]:
     """Stored values ``(y, x)`` of frames.
 
-    SimpleITK gives rescaled values only; the header's own rescale is taken off again, exactly,
-    as stored values are whole numbers of at most 16 bits.
+    SimpleITK gives rescaled values only; the rescale of the header, or of the first frame of an
+    enhanced object, is taken off again, exactly, as stored values are whole numbers of at most
+    16 bits.
 
     Raises
     ------
     RuntimeError
-        From SimpleITK, when the data are damaged.
+        From SimpleITK, when the data are damaged; when frames are rescaled each by itself.
     """
     import SimpleITK as sitk
 
+    slope, intercept = header.slope or 1.0, header.intercept
+    if header.is_enhanced:
+        scales = {(p.slope, p.intercept) for p in enhanced_planes(header)}
+        if len(scales) > 1:
+            raise RuntimeError("frames of 12-bit JPEG with a rescale of their own")
+        ((slope, intercept),) = scales
     voxels = sitk.GetArrayFromImage(sitk.ReadImage(str(header.path)))
     voxels = voxels.reshape(-1, *voxels.shape[-2:])
-    slope = header.slope or 1.0
     kind = np.int16 if header.signed else np.uint16
     return [
-        np.rint((voxels[i].astype(np.float64) - header.intercept) / slope).astype(kind)
-        for i in frames
+        np.rint((voxels[i].astype(np.float64) - intercept) / slope).astype(kind) for i in frames
     ]
