@@ -19,6 +19,7 @@ BENCHES: dict[str, tuple[list[str], str | None]] = {
     "startup": ([], None),
     "loading": ([], None),
     "reading": ([], None),
+    "readers": ([str(DATA)], "dicom_zoo"),
     "resample": ([], None),
     "sliding": ([], None),
     "segments": ([], None),
