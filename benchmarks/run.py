@@ -24,6 +24,7 @@ BENCHES: dict[str, tuple[list[str], str | None]] = {
     "sliding": ([], None),
     "segments": ([], None),
     "deidentification": ([], None),
+    "receiving": ([], None),
     "analyze": ([str(DATA / "lung_pet_ct_dx" / "A0001_L")], "lung_pet_ct_dx"),
     "froc": ([str(DATA / "lung_pet_ct_dx" / "A0001_L")], "lung_pet_ct_dx"),
     "unseen": ([], None),

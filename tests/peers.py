@@ -151,9 +151,11 @@ def listens(port: int) -> bool:
 class Orthanc:
     """An Orthanc on this machine with DICOMweb; its peers are added as (AE, port)."""
 
-    def __init__(self, folder: Path, peers: dict[str, tuple[str, int]] | None = None) -> None:
+    def __init__(
+        self, folder: Path, peers: dict[str, tuple[str, int]] | None = None, port: int | None = None
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.http, self.dicom = free_port(), free_port()
+        self.http, self.dicom = free_port(), port or free_port()
         plugin = next(
             (p for place in PLUGINS for p in sorted(place.glob("libOrthancDicomWeb.so*"))), None
         )
@@ -202,9 +204,11 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(folder: Path, peers: dict[str, tuple[str, int]] | None = None) -> Iterator[Orthanc]:
+def orthanc(
+    folder: Path, peers: dict[str, tuple[str, int]] | None = None, port: int | None = None
+) -> Iterator[Orthanc]:
     """An Orthanc that ends with the block."""
-    running = Orthanc(folder, peers)
+    running = Orthanc(folder, peers, port)
     try:
         yield running
     finally:

@@ -15,6 +15,8 @@ VERBS = (
     "info",
     "analyze",
     "receive",
+    "send",
+    "find",
     "train",
     "pretrain",
     "plan",

@@ -12,6 +12,7 @@ NAME is that of the study's folder, or of a storage commitment to be reported.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import threading
 import time
@@ -101,19 +102,29 @@ class Queue:
         with self._news:
             return list(self._jobs.values())
 
-    def put(self, job: Job) -> None:
-        """Add a job or note how far it has come; on the disk on return."""
+    def put(self, job: Job, *, held: bool = False) -> None:
+        """Add a job or note how far it has come; on the disk on return.
+
+        A held one has no turn until it is released, or until the next start.
+        """
         text = json.dumps(asdict(job), indent=1)
         write_bytes(self._folder / f"{job.name}.json", text.encode(), durable=True)
         with self._news:
             self._jobs[job.name] = job
-            self._turns.setdefault(job.name, _Turn())
+            self._turns.setdefault(job.name, _Turn(after=math.inf if held else 0.0))
+            self._news.notify_all()
+
+    def release(self, job: Job) -> None:
+        """Give a held job its turn."""
+        with self._news:
+            self._turns[job.name] = _Turn()
             self._news.notify_all()
 
     def drop(self, job: Job) -> None:
         """Forget a job that never began."""
         with self._news:
             self._jobs.pop(job.name, None)
+            self._turns.pop(job.name, None)
         (self._folder / f"{job.name}.json").unlink(missing_ok=True)
 
     def finish(self, job: Job, problem: str = "") -> None:

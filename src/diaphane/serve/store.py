@@ -39,6 +39,7 @@ from diaphane.serve.answers import (
 from diaphane.serve.heads import HEAD_BYTES, is_uid, read_head
 from diaphane.serve.slots import PREAMBLE, Slot, Slots, synchronise
 
+Announce = Callable[[str, str], Callable[[], None]]
 _CHECK_EVERY = 16 * 2**20
 _BUFFER = 2**20
 _META = PREAMBLE + 4  # of preamble and prefix, before the file meta information
@@ -152,7 +153,7 @@ class Store:
 
     # -- handing on --------------------------------------------------------------------------
 
-    def hand_on(self, quiet: float, announce: Callable[[str, str], None]) -> list[Path]:
+    def hand_on(self, quiet: float, announce: Announce) -> list[Path]:
         """Move every study without news for ``quiet`` seconds to its place under ``studies``.
 
         Parameters
@@ -160,7 +161,8 @@ class Store:
         quiet:
             Seconds; a start counts as news.
         announce:
-            Told the study's UID and the folder's name just before the move.
+            Told the study's UID and the folder's name just before the move; what it returns
+            is called just after.
         """
         moved = []
         with self._lock:
@@ -174,11 +176,12 @@ class Store:
                 target = self._free_name(uid)
                 try:
                     synchronise(source)
-                    announce(uid, target.name)
+                    made = announce(uid, target.name)
                     source.rename(target)
                 except OSError:
                     self._study(uid)  # tried again when it has been quiet for as long again
                     raise
+                made()
                 moved.append(target)
         if moved:
             synchronise(self.studies)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from diaphane.acquire.network import Delivery, Line, Peer, outgoing, send
+from diaphane.acquire.network import Delivery, Line, Peer, as_word, outgoing, send
 from diaphane.core.errors import DiaphaneError, NetworkError
 from diaphane.privacy import Pseudonymiser
 from diaphane.privacy.audit import AuditChain, Event
@@ -96,9 +96,11 @@ class Work:
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
 
-    def announce(self, uid: str, name: str) -> None:
-        """Note that a study is about to be handed on under a name."""
-        self._queue.put(Job(name, "arrived", study=uid))
+    def announce(self, uid: str, name: str) -> Callable[[], None]:
+        """Note that a study is about to be handed on under a name; call the answer once it is."""
+        job = Job(name, "arrived", study=uid)
+        self._queue.put(job, held=True)
+        return lambda: self._queue.release(job)
 
     def commit_later(self, request: Request, peer: Peer) -> None:
         """Note that a storage commitment is to be reported to a peer."""
@@ -217,7 +219,7 @@ class Work:
         send(left, line, note)
         if len(sent) < len(job.results):
             raise NetworkError(f"{line.peer}: not all results were taken.")
-        self._record("send", job, {"files": len(sent), "to": line.peer.title})
+        self._record("send", job, {"files": len(sent), "to": as_word(line.peer)})
         _LOG.info("%s: %d results are with %s", self._called(job), len(sent), line.peer)
         self._queue.finish(replace(job, sent=tuple(sent)))
 

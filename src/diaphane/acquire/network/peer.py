@@ -6,6 +6,7 @@ import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from diaphane.core.errors import MissingExtra, UsageError
 
@@ -46,6 +47,13 @@ def ae_title(text: str) -> str:
             f"'{text}' is not an AE title.", remedy="Use 1 to 16 plain characters, such as ARCHIVE."
         )
     return title
+
+
+def as_word(peer: Peer | str) -> str:
+    """A peer, or the host of an address, in the characters that the audit chain takes."""
+    text = str(peer)
+    text = urlsplit(text).netloc.rpartition("@")[2] if "://" in text else text
+    return re.sub(r"[^A-Za-z0-9 ._:@+,-]", "_", text)
 
 
 @dataclass(frozen=True)
