@@ -25,6 +25,7 @@ BENCHES: dict[str, tuple[list[str], str | None]] = {
     "segments": ([], None),
     "deidentification": ([], None),
     "receiving": ([], None),
+    "burned_in": (["--data", str(DATA)], "busi_256"),
     "analyze": ([str(DATA / "lung_pet_ct_dx" / "A0001_L")], "lung_pet_ct_dx"),
     "froc": ([str(DATA / "lung_pet_ct_dx" / "A0001_L")], "lung_pet_ct_dx"),
     "unseen": ([], None),

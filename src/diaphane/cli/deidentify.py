@@ -46,8 +46,8 @@ def deidentify(
     clean: Annotated[
         list[str] | None,
         typer.Option(
-            help="Clean instead of removing: descriptors, structured-content, graphics, pixels; "
-            "repeatable.",
+            help="Clean instead of removing: descriptors, structured-content, graphics, pixels, "
+            "pixels-everywhere; repeatable.",
             metavar="NAME",
         ),
     ] = None,
@@ -63,6 +63,14 @@ def deidentify(
     ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Every attribute changed, as .csv or .html.")
+    ] = None,
+    previews: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --clean pixels: pictures before and after, for a person to confirm; they "
+            "show identity.",
+            metavar="DIR",
+        ),
     ] = None,
     check: Annotated[
         Path | None, typer.Option(help="Search a folder for what is left, instead.", metavar="DIR")
@@ -101,7 +109,7 @@ def deidentify(
         None if id_format is None else check_format(id_format),
     )
     chosen = Profile.read(profile).with_options(retain or [], clean or [])
-    order = Order(source, out, chosen, naming, link, workers)
+    order = Order(source, out, chosen, naming, link, workers, previews)
     with progress_bar(quiet=quiet, as_json=as_json) as progress:
         outcome = deidentify_folder(order, progress)
     if report is not None:
@@ -134,7 +142,7 @@ def deidentify(
         say(f"attributes: {done or 'none'}", quiet=quiet)
         if outcome.ignored:
             say(f"{outcome.ignored} files are no DICOM objects; not copied.", quiet=quiet)
-        if "pixels" not in chosen.clean and outcome.done:
+        if not chosen.cleans_pixels and outcome.done:
             say("Pixels are as they were; --clean pixels blanks text in them.", quiet=quiet)
         if listed is not None:
             typer.echo(f"{len(refused)} files refused; see {listed}", err=True)

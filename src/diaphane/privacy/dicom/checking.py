@@ -10,7 +10,6 @@ from typing import Any
 
 from diaphane.core.errors import EmptyInput
 from diaphane.core.protocols import Progress, silent
-from diaphane.privacy.dicom.content import burned_in
 from diaphane.privacy.dicom.engine import technical_attributes, walk
 from diaphane.privacy.dicom.files import DIRECTORY, dicom_files, leniently, read_object
 from diaphane.privacy.dicom.identity import whose
@@ -20,6 +19,7 @@ from diaphane.privacy.dicom.table import row_of
 from diaphane.privacy.dicom.values import Secret, dummy, is_registered, is_valid_uid
 from diaphane.privacy.dicom.words import NOBODY, Identifiers, fold
 from diaphane.privacy.keys import load_key
+from diaphane.privacy.pixels import find_text
 
 _RETAINED = {
     "113106": "full-dates", "113107": "modified-dates", "113108": "patient-characteristics",
@@ -162,7 +162,7 @@ def _check(name: str, data: Any, study: Identifiers, originals: _Originals) -> l
                 day = days.get(where)
                 if what := _what(element, who, originals.uids, day, applied.profile):
                     left.append(Leftover(name, where, what))
-    if applied.pixels and burned_in().find_text(data):
+    if applied.pixels and find_text(data):
         left.append(Leftover(name, "pixels", "text"))
     return left
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +11,7 @@ from diaphane.core.errors import PrivacyError
 from diaphane.privacy.dicom.profile import Profile
 from diaphane.privacy.dicom.values import dummy, is_registered
 from diaphane.privacy.dicom.words import Identifiers, cleaned, fold
+from diaphane.privacy.pixels import find_text
 
 _OVERLAYS = range(0x6000, 0x6100)
 _CODE_VALUES = ("CodeValue", "LongCodeValue", "URNCodeValue")
@@ -43,7 +43,7 @@ def refuse_uncleanable(data: Any, profile: Profile) -> None:
         )
     if sop_class in _VOICES:
         raise PrivacyError("A recorded voice cannot be de-identified.")
-    if "pixels" not in profile.clean and str(data.get("BurnedInAnnotation", "")) == "YES":
+    if not profile.cleans_pixels and str(data.get("BurnedInAnnotation", "")) == "YES":
         raise PrivacyError(
             "The image says that text is burned into it.", remedy="Use --clean pixels."
         )
@@ -179,19 +179,10 @@ def overlays(data: Any, profile: Profile) -> frozenset[Any]:
 def _holds_text(data: Any, group: int) -> bool:
     """Whether an overlay plane shows text, or cannot be looked at."""
     try:
-        find_text = burned_in().find_text
         plane = data.overlay_array(group)
     except Exception:  # noqa: BLE001 - what cannot be looked at cannot stay
         return True
     return bool(find_text(plane * 255))
-
-
-def burned_in() -> Any:
-    """The room's functions for text in pixels: ``find_text`` and ``blank``."""
-    try:
-        return importlib.import_module("diaphane.privacy.pixels")
-    except ModuleNotFoundError:
-        raise PrivacyError("This version cannot find text in pixels.") from None
 
 
 def tells(element: Any, who: Identifiers) -> bool:

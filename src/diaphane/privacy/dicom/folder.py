@@ -17,7 +17,7 @@ from diaphane.core.files import replacing
 from diaphane.core.protocols import Progress, silent
 from diaphane.privacy.audit import AuditChain, Event
 from diaphane.privacy.dicom.comments import without_comments
-from diaphane.privacy.dicom.content import burned_in, refuse_uncleanable
+from diaphane.privacy.dicom.content import refuse_uncleanable
 from diaphane.privacy.dicom.engine import Change, Deidentifier, Subject
 from diaphane.privacy.dicom.files import (
     DIRECTORY,
@@ -33,6 +33,7 @@ from diaphane.privacy.dicom.profile import Profile
 from diaphane.privacy.dicom.values import Secret
 from diaphane.privacy.dicom.words import Identifiers
 from diaphane.privacy.keys import load_key
+from diaphane.privacy.pixels import PIXELS, Box, blank, find_text, is_searched, preview
 
 T = TypeVar("T")
 
@@ -55,6 +56,9 @@ class Order:
         The link table, read if it is there and written; outside ``out``.
     workers:
         Processes; ``None`` for one a core, at most eight, where there are many files.
+    previews:
+        Folder for pictures of what is blanked in pixels, before and after, as ``INSTANCE.png``
+        (the name of the file written); apart from ``source`` and ``out``, as they show identity.
     """
 
     source: Path
@@ -63,9 +67,15 @@ class Order:
     naming: Naming = field(default_factory=Naming)
     link: Path | None = None
     workers: int | None = None
+    previews: Path | None = None
 
     def __post_init__(self) -> None:
         keep_apart(self.source, self.out)
+        if self.previews is not None:
+            keep_apart(self.source, self.previews)
+            keep_apart(self.out, self.previews)
+            if not self.profile.cleans_pixels:
+                raise UsageError("Pictures of what is blanked need --clean pixels.")
         if self.link is not None and inside(self.link, self.out):
             raise UsageError("The link table must not lie in the output.", path=self.link)
 
@@ -125,10 +135,13 @@ def deidentify_folder(order: Order, progress: Progress = silent) -> Outcome:
     if not files:
         raise EmptyInput("There is no DICOM file here.", path=order.source)
 
+    if order.previews is not None:
+        order.previews.mkdir(mode=0o700, parents=True, exist_ok=True)
+    setting = _Setting(order.profile, secret.key, order.previews)
     written: list[Whose] = []
     coded: dict[str, Coded] = {}
     uids: dict[str, str] = {}
-    with _Pool(order.workers, len(files), _Setting(order.profile, secret.key)) as pool:
+    with _Pool(order.workers, len(files), setting) as pool:
         seen: list[tuple[Path, Whose]] = []
         looked = zip(files, pool.map(_look, files), strict=True)
         for number, (path, found) in enumerate(looked, start=1):
@@ -198,6 +211,7 @@ class _Setting:
 
     profile: Profile
     key: bytes = field(repr=False)
+    previews: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -281,11 +295,13 @@ def _change(task: _Task) -> tuple[tuple[Change, ...], dict[str, str]] | Exceptio
         data = read_object(task.path)
         worker = _Here.worker
         worker.uids.clear()
+        boxes = _text_in(data, setting, task.target.stem)
         changes = worker.apply(data, task.subject)
         if "PixelData" in data and data.file_meta.TransferSyntaxUID.is_encapsulated:
             data["PixelData"].value = without_comments(data.PixelData)
-        if "pixels" in setting.profile.clean:
-            changes += clean_pixels(data)
+        if boxes is not None:
+            blank(data, boxes)
+            changes += [Change("(7FE0,0010)", "PixelData", "cleaned")] if boxes else []
         with replacing(task.target) as beside:
             data.save_as(beside, enforce_file_format=True)
         return tuple(changes), {new: old for old, new in worker.uids.items()}
@@ -299,14 +315,18 @@ def _damaged(path: Path, error: Exception) -> UnreadableFile:
     return UnreadableFile(f"The DICOM file is damaged ({type(error).__name__}).", path=path)
 
 
-def clean_pixels(data: Any) -> list[Change]:
-    """Blank the text in the pixels of ``data``, and say that there is none left."""
-    tools = burned_in()
-    boxes = tools.find_text(data)
-    if not any(name in data for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        return []
-    tools.blank(data, boxes)
-    return [Change("(7FE0,0010)", "PixelData", "cleaned")] if boxes else []
+def _text_in(data: Any, setting: _Setting, name: str) -> list[Box] | None:
+    """What to blank; ``None`` for an object that is not looked at: nothing is said of its text."""
+    if not setting.profile.cleans_pixels or not any(key in data for key in PIXELS):
+        return None
+    everywhere = "pixels-everywhere" in setting.profile.clean
+    boxes = find_text(data, everywhere=everywhere)
+    if not (boxes or everywhere or is_searched(data)):
+        return None
+    if boxes and setting.previews is not None:
+        shown = next((box.frame for box in boxes if box.frame), 0)
+        preview(data, boxes, setting.previews / f"{name}.png", shown)
+    return boxes
 
 
 def _one_patient_a_study(seen: list[tuple[Path, Whose]]) -> list[tuple[Path, Whose]]:

@@ -31,6 +31,7 @@ CLEAN = {
     "structured-content": ("113104", "Clean Structured Content Option"),
     "graphics": ("113103", "Clean Graphics Option"),
     "pixels": ("113101", "Clean Pixel Data Option"),
+    "pixels-everywhere": ("113101", "Clean Pixel Data Option"),
 }
 """Names for ``--clean``."""
 
@@ -121,7 +122,12 @@ class Profile:
         """CID 7050 codes and meanings of what is applied, the Basic Profile first."""
         chosen = [RETAIN[name] for name in RETAIN if name in self.retain]
         chosen += [CLEAN[name] for name in CLEAN if name in self.clean]
-        return (BASIC, *chosen)
+        return (BASIC, *dict.fromkeys(chosen))
+
+    @property
+    def cleans_pixels(self) -> bool:
+        """Whether text in pixels is blanked."""
+        return bool(self.clean & {"pixels", "pixels-everywhere"})
 
     @property
     def dates(self) -> str:

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diaphane.core.errors import UnreadableFile
-from diaphane.privacy.pixels.boxes import Box
+from diaphane.privacy.pixels.boxes import PIXELS, Box
 
 _BULK = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
-_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _SAID = "Burned-in annotation blanked"
 
 
@@ -99,7 +98,7 @@ def _put_back(data: Any, pixels: NDArray[Any]) -> None:
         value = pack_bits(pixels)
     else:
         value = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
-    name = next(name for name in _PIXELS if name in data)
+    name = next(name for name in PIXELS if name in data)
     data[name].value = value + b"\0" * (len(value) % 2)
     data[name].is_undefined_length = False
     if name == "PixelData":

@@ -21,7 +21,7 @@ Place = tuple[int, int, int, int]
 
 MODEL = Path(__file__).parents[1] / "data" / "text.onnx"
 CELL = 4
-SURE, POSSIBLE = 0.5, 0.25
+SURE, POSSIBLE = 0.8, 0.25
 """A line of cells that are possible is one when a cell of it is sure."""
 _LEAST_LONG, _LEAST_CELLS = 3, 4
 _ROUNDS = 3
@@ -40,7 +40,12 @@ def text_places(picture: NDArray[Any]) -> list[Place]:
     for _ in range(_ROUNDS):
         # Looked at again with what was found taken out, as a checker will do.
         found = sorted(
-            {place for plane in planes for grey in _scaled(plane) for place in _lines(grey)}
+            {
+                place
+                for plane in planes
+                for grey in scaled(plane)
+                for place in lines(likelihood(grey), grey.shape)
+            }
         )
         new = [place for place in found if any(_says(plane, place) for plane in planes)]
         if not new:
@@ -71,7 +76,7 @@ def _planes(picture: NDArray[Any]) -> Iterator[NDArray[Any]]:
         yield brightest
 
 
-def _scaled(plane: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+def scaled(plane: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
     """From 0 to 1: over the usual range, and over the whole where that is much wider."""
     low, high = (float(v) for v in np.percentile(plane[::2, ::2], (0.5, 99.5)))
     least, most = float(plane.min()), float(plane.max())
@@ -81,15 +86,16 @@ def _scaled(plane: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
         yield (plane - least) / (most - least)
 
 
-def _lines(grey: NDArray[np.float32]) -> Iterator[Place]:
-    """Places in a picture from 0 to 1."""
+def lines(
+    likely: NDArray[np.float32], shape: tuple[int, ...], sure: float = SURE
+) -> Iterator[Place]:
+    """Places of lines in a picture of this shape, from the likelihood of its cells."""
     from scipy import ndimage
 
-    likely = _likely(grey)
     parts, _ = ndimage.label(likely >= POSSIBLE)
     for number, where in enumerate(ndimage.find_objects(parts), 1):
         inside = parts[where] == number
-        if likely[where][inside].max() < SURE:
+        if likely[where][inside].max() < sure:
             continue
         high, wide = inside.shape
         if max(high, wide) < _LEAST_LONG or inside.sum() < _LEAST_CELLS:
@@ -97,10 +103,10 @@ def _lines(grey: NDArray[np.float32]) -> Iterator[Place]:
         margin = max(3, round(0.15 * CELL * min(high, wide)))
         top, left = where[0].start * CELL - margin, where[1].start * CELL - margin
         bottom, right = where[0].stop * CELL + margin, where[1].stop * CELL + margin
-        yield max(0, top), max(0, left), min(grey.shape[0], bottom), min(grey.shape[1], right)
+        yield max(0, top), max(0, left), min(shape[0], bottom), min(shape[1], right)
 
 
-def _likely(grey: NDArray[np.float32]) -> NDArray[np.float32]:
+def likelihood(grey: NDArray[np.float32]) -> NDArray[np.float32]:
     """Likelihood by cell, of the picture and, for large letters, of the picture at half size."""
     rows, columns = grey.shape
     padded = np.pad(grey, ((0, -rows % (2 * CELL)), (0, -columns % (2 * CELL))), mode="edge")

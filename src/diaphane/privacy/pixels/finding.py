@@ -9,21 +9,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diaphane.core.errors import UnreadableFile
-from diaphane.privacy.pixels.boxes import Box, painted, rectangles
+from diaphane.privacy.pixels.boxes import PIXELS, Box, painted, rectangles
 from diaphane.privacy.pixels.finder import text_places
 from diaphane.privacy.pixels.known import known_places, not_blank, outside_regions
 
 _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66."
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_SLICES = frozenset(("CT", "MR", "PT", "NM"))
 _SHARE = 0.1
 
 
-def find_text(source: Any) -> list[Box]:
+def is_searched(data: Any) -> bool:
+    """Whether the finder looks into the pixels of this object unless told to look everywhere.
+
+    Not into original primary images of CT, MR, PET and nuclear medicine in one grey channel:
+    scanners as a rule write no text there, and the finder takes anatomy for text in many of them. It does
+    when the object says that text is burned in, and into localisers, derived images, secondary
+    captures, colour, and every other modality.
+    """
+    if str(data.get("BurnedInAnnotation", "")) == "YES":
+        return True
+    if str(data.get("SOPClassUID", "")).startswith(_SECONDARY_CAPTURE):
+        return True
+    grey = str(data.get("PhotometricInterpretation", "")).startswith("MONOCHROME")
+    kinds = [str(kind) for kind in data.get("ImageType") or ()]
+    primary = kinds[:2] == ["ORIGINAL", "PRIMARY"] and "LOCALIZER" not in kinds
+    return not (grey and primary and str(data.get("Modality", "")) in _SLICES)
+
+
+def find_text(source: Any, *, everywhere: bool = False) -> list[Box]:
     """Where text is, or is known to be, burned into the pixels.
 
     Parameters
     ----------
     source:
         A pydicom dataset; or a picture, ``(H, W)`` or ``(H, W, 3)``.
+    everywhere:
+        Look for lines of text also where :func:`is_searched` says no.
 
     Returns
     -------
@@ -39,13 +61,15 @@ def find_text(source: Any) -> list[Box]:
     """
     if isinstance(source, np.ndarray):
         return [Box(*place) for place in text_places(source)]
-    if not any(name in source for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+    if not any(name in source for name in PIXELS):
         return []
     if str(source.get("SOPClassUID", "")).startswith(_SEGMENTATION):
         return []
     known = [*outside_regions(source), *known_places(source)]
     if known:
         known = not_blank(known, frames(source))
+    if not (everywhere or is_searched(source)):
+        return known
     by_frame: list[list[Box]] = []
     before: tuple[bytes, list[Box]] | None = None
     for number, frame in enumerate(frames(source)):
