@@ -30,6 +30,7 @@ BENCHES: dict[str, tuple[list[str], str | None]] = {
     "froc": ([str(DATA / "lung_pet_ct_dx" / "A0001_L")], "lung_pet_ct_dx"),
     "unseen": ([], None),
     "hippocampus": ([str(DATA / "msd_hippocampus")], "msd_hippocampus"),
+    "kinds": ([str(DATA / "msd_hippocampus")], "msd_hippocampus"),
     "pretraining": (
         [str(DATA / "breastmnist"), str(HERE / "results" / "pretraining"), "--select"],
         "breastmnist",
