@@ -29,6 +29,26 @@ AFFINE = np.array([[-0.7, 0, 0, 10], [0, 0.8, 0, -20], [0, 0, 2.5, 30], [0, 0, 0
 _UID = "1.2.826.0.1.3680043.8.498."
 
 
+@contextlib.contextmanager
+def within_a_gigabyte():
+    """Fails when this process takes a gigabyte more inside than it had at the beginning.
+
+    The mark of the most memory is set back first: other tests of the process may have set it high.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        yield  # only Linux tells it
+        return
+
+    def kept(name):
+        return int(status.read_text().split(f"{name}:")[1].split()[0]) * 1024
+
+    Path("/proc/self/clear_refs").write_text("5")
+    before = kept("VmRSS")
+    yield
+    assert kept("VmHWM") - before < 2**30
+
+
 def voxels(shape=(5, 12, 10), dtype=np.int16):
     """A blob in noise."""
     grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij"))

@@ -120,12 +120,12 @@ from pathlib import Path
 from diaphane.learn import Plan, TrainOptions, train
 import diaphane.learn.classifying, sklearn.metrics, torch._dynamo
 used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 420 * 2**20,) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (used + 360 * 2**20,) * 2)
 try:
     train({str(pictures)!r}, {str(tmp_path / "run")!r}, Plan.read(Path({str(tmp_path / "plan.yaml")!r})),
           TrainOptions(threads=1, probes=1), say=print)
 except Exception as error:
-    print('ended:', type(error).__name__)
+    print('ended:', type(error).__name__, error)
 """
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False,

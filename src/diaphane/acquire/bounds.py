@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from diaphane.acquire.options import Limits
 from diaphane.core.errors import OverLimit
+from diaphane.core.options import Limits
 
 LIMITS = Limits()
 SMALL = 128 * 2**20

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from diaphane.acquire.bounds import LIMITS
-from diaphane.acquire.options import Limits
 from diaphane.acquire.parsing import damaged, dicom_stream, parsed, too_deep
 from diaphane.acquire.quiet import quiet
 from diaphane.core.errors import OverLimit, UnreadableFile
+from diaphane.core.options import Limits
 
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"

@@ -19,7 +19,6 @@ from diaphane.acquire.elements import DEFLATED
 from diaphane.acquire.headers import Header, read_header
 from diaphane.acquire.isolation import Budget, isolated
 from diaphane.acquire.jpeg12 import decode_jpeg12, is_jpeg12, may_need_extra
-from diaphane.acquire.options import Limits
 from diaphane.acquire.parsing import parsed
 from diaphane.acquire.quiet import quiet
 from diaphane.acquire.stored import (
@@ -30,6 +29,7 @@ from diaphane.acquire.stored import (
     uses_modality_lut,
 )
 from diaphane.core.errors import DiaphaneError, UnreadableFile
+from diaphane.core.options import Limits
 
 Array = NDArray[Any]
 

@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 
 from diaphane.acquire import worker
 from diaphane.acquire.bounds import LIMITS
-from diaphane.acquire.options import Limits
 from diaphane.core import errors
 from diaphane.core.errors import OverLimit, UnreadableFile
+from diaphane.core.options import Limits
 
 _log = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from diaphane.acquire.bounds import LIMITS, require_proportion
-from diaphane.acquire.options import Limits
 from diaphane.acquire.quiet import quiet
 from diaphane.core.errors import InputError, OverLimit, UnreadableFile
+from diaphane.core.options import Limits
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 
