@@ -107,8 +107,11 @@ def test_neither_file_nor_folder():
 
 
 def test_index_of_a_disc():
-    path = get_testdata_file("dicomdirtests/DICOMDIR", download=False)
-    assert "index without images" in run(path).stderr
+    """Read as the folder that it stands for; a series on it has a gap and is refused by name."""
+    done = run(get_testdata_file("dicomdirtests/DICOMDIR", download=False))
+    assert done.exit_code == 1
+    assert "700.7" in done.stdout
+    assert "slices are missing" in done.stderr
 
 
 def test_only_refused(tmp_path):
