@@ -26,7 +26,8 @@ from diaphane.cli.console import (
 from diaphane.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from diaphane.privacy.audit import AuditChain, Entry
+    from diaphane.privacy.audit import AuditChain
+    from diaphane.privacy.events import Entry
 
 _COLUMNS = ("number", "time", "user", "action", "study", "detail", "hash", "fault")
 _SHOWN = 20

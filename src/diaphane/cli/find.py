@@ -133,7 +133,8 @@ def _only(level: str, row: dict[str, str]) -> Query:
 def _bring(query: Query, side: Line | Web, folder: Path | None, title: str | None) -> int:
     from diaphane.acquire import network
     from diaphane.privacy import Pseudonymiser
-    from diaphane.privacy.audit import AuditChain, Event
+    from diaphane.privacy.audit import AuditChain
+    from diaphane.privacy.events import Event
 
     if isinstance(side, network.Web):
         count = len(side.fetch(query, folder or Path()))

@@ -133,7 +133,8 @@ def _place(text: str | None) -> tuple[str, int] | None:
 def _audit(done: Sequence[Delivery], to: str) -> None:
     from diaphane.acquire.network import as_word
     from diaphane.privacy import Pseudonymiser
-    from diaphane.privacy.audit import AuditChain, Event
+    from diaphane.privacy.audit import AuditChain
+    from diaphane.privacy.events import Event
 
     studies = Counter(d.file.study for d in done if d.problem is None)
     names = Pseudonymiser.load()

@@ -1,6 +1,7 @@
 """Identity stays at the door: keyed pseudonyms, cases without identity, and the audit chain."""
 
-from diaphane.privacy.audit import AuditChain, Event, Verdict, study_pseudonym
+from diaphane.privacy.audit import AuditChain
+from diaphane.privacy.events import Event, Verdict, study_pseudonym
 from diaphane.privacy.keys import home_folder, load_key
 from diaphane.privacy.plain import plain
 from diaphane.privacy.pseudonyms import Pseudonymiser

@@ -15,7 +15,8 @@ from pathlib import Path
 from diaphane.acquire.network import Delivery, Line, Peer, as_word, outgoing, send
 from diaphane.core.errors import DiaphaneError, NetworkError
 from diaphane.privacy import Pseudonymiser
-from diaphane.privacy.audit import AuditChain, Event
+from diaphane.privacy.audit import AuditChain
+from diaphane.privacy.events import Event
 from diaphane.serve.commitment import Commitment, Request, send_report
 from diaphane.serve.jobs import Job, Queue
 from diaphane.serve.slots import synchronise
