@@ -37,6 +37,7 @@ def main() -> None:
     """Plant, de-identify, judge, search; print and write ``results/deidentification.json``."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
     planted: Any = importlib.import_module("planted")
+    judge = importlib.import_module("plant_score").score
     from diaphane.privacy.dicom.checking import check_folder
     from diaphane.privacy.dicom.folder import Order, deidentify_folder
     from diaphane.privacy.dicom.profile import Profile
@@ -51,7 +52,7 @@ def main() -> None:
             began = time.perf_counter()
             outcome = deidentify_folder(Order(corpus.folder, out, profile))
             seconds = time.perf_counter() - began
-            score = planted.score(corpus, out, set(retain), set(clean))
+            score = judge(corpus, out, set(retain), set(clean))
             left = check_folder(out, corpus.folder).left
             row: dict[str, Any] = {
                 "profile": name,

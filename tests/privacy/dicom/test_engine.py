@@ -233,9 +233,14 @@ def test_what_no_rule_can_clean_is_refused(keyword, value):
 
 
 def test_burned_in_text_is_no_reason_when_pixels_are_cleaned():
+    """Refused without the option, and with it kept as it was until the pixels are looked at."""
     data = ct()
     data.BurnedInAnnotation = "YES"
+    before = data.to_json()
+    with pytest.raises(PrivacyError, match="urned"):
+        refuse_uncleanable(data, Profile())
     refuse_uncleanable(data, Profile(clean=frozenset({"pixels"})))
+    assert data.to_json() == before
 
 
 @given(st.text(max_size=80))

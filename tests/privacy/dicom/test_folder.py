@@ -19,7 +19,8 @@ from diaphane.privacy.dicom.checking import check_folder
 from diaphane.privacy.dicom.folder import Order, deidentify_folder
 from diaphane.privacy.dicom.people import LinkTable, Naming, check_format, read_codes
 from diaphane.privacy.dicom.profile import Profile
-from planted import plant, score
+from plant_score import score
+from planted import plant
 
 CLEANED = Profile(
     frozenset({"modified-dates", "device"}),
