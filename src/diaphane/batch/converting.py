@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -155,11 +156,24 @@ def require_empty(folder: Path) -> None:
 
 
 def _ending(out: Path) -> str:
-    """The format that a file's name states, or "" for the name of a folder."""
+    """The format that a file's name states, or "" for the name of a folder.
+
+    Raises
+    ------
+    UsageError
+        The name is that of a file of a format that is not written.
+    """
     if out.name.lower().endswith(".dcm"):
         return DICOM
     found = (form for form in FORMATS if out.name.lower().endswith(f".{form}"))
-    return next(found, "")
+    ending = next(found, "")
+    if not ending and not out.is_dir() and re.fullmatch(r"\.[A-Za-z][A-Za-z0-9]{1,4}", out.suffix):
+        raise UsageError(
+            f"Images are not written as '{out.suffix[1:]}'.",
+            path=out,
+            remedy=f"Use one of {', '.join(FORMATS)}; for a folder of that name make it first.",
+        )
+    return ending
 
 
 def is_data_set(source: Path) -> bool:

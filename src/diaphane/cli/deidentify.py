@@ -92,7 +92,7 @@ def deidentify(
     from diaphane.privacy.dicom.folder import Order, deidentify_folder
     from diaphane.privacy.dicom.people import Naming, check_format, read_codes
     from diaphane.privacy.dicom.profile import Profile
-    from diaphane.privacy.dicom.reporting import check_report, write_report
+    from diaphane.report.changes import check_changes, write_changes
 
     if check is not None:
         if source is not None or out is not None:
@@ -103,7 +103,7 @@ def deidentify(
     if against is not None:
         raise UsageError("--against goes with --check.")
     if report is not None:
-        check_report(report)
+        check_changes(report)
     naming = Naming(
         None if ids is None else read_codes(ids),
         None if id_format is None else check_format(id_format),
@@ -113,7 +113,7 @@ def deidentify(
     with progress_bar(quiet=quiet, as_json=as_json) as progress:
         outcome = deidentify_folder(order, progress)
     if report is not None:
-        write_report(report, outcome.done)
+        write_changes(report, outcome.done)
     refused = [Refusal.of(str(path), error) for path, error in outcome.refused]
     listed = write_refusals(out.absolute().parent, refused)
     actions = Counter(change.action for one in outcome.done for change in one.changes)
@@ -133,19 +133,20 @@ def deidentify(
             }
         )
     else:
-        say(
-            f"{len(outcome.done)} files of {outcome.patients} patients, {outcome.studies} studies, "
-            f"written to {out}",
-            quiet=quiet,
-        )
-        done = ", ".join(f"{count} {action}" for action, count in actions.most_common())
-        say(f"attributes: {done or 'none'}", quiet=quiet)
+        if outcome.done:
+            say(
+                f"Files: {len(outcome.done)}, patients: {outcome.patients}, "
+                f"studies: {outcome.studies}; written to {out}",
+                quiet=quiet,
+            )
+            done = ", ".join(f"{count} {action}" for action, count in actions.most_common())
+            say(f"Attributes: {done}", quiet=quiet)
         if outcome.ignored:
             say(f"{outcome.ignored} files are no DICOM objects; not copied.", quiet=quiet)
         if not chosen.cleans_pixels and outcome.done:
             say("Pixels are as they were; --clean pixels blanks text in them.", quiet=quiet)
         if listed is not None:
-            typer.echo(f"{len(refused)} files refused; see {listed}", err=True)
+            typer.echo(f"Refused: {len(refused)}; see {listed}", err=True)
     if not outcome.done:
         return NOTHING_DONE
     return SOME_REFUSED if refused else DONE

@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from diaphane.core.errors import EmptyInput, PrivacyError, UnreadableFile
+from diaphane.core.errors import PrivacyError, UnreadableFile
 from diaphane.core.files import replacing
 from diaphane.core.protocols import Progress, silent
-from diaphane.privacy.audit import AuditChain, Event
+from diaphane.privacy.audit import AuditChain
 from diaphane.privacy.dicom.engine import walk
 from diaphane.privacy.dicom.files import dicom_files, keep_apart, leniently, read_object
 from diaphane.privacy.dicom.folder import Done, Outcome
 from diaphane.privacy.dicom.identity import LINKED
 from diaphane.privacy.dicom.people import LinkTable
 from diaphane.privacy.dicom.values import Secret, moved_date
+from diaphane.privacy.events import Event
 from diaphane.privacy.keys import load_key
 
 _MARKS = (
@@ -45,8 +46,6 @@ def reidentify_folder(source: Path, out: Path, link: Path, progress: Progress = 
     table = LinkTable.read(link)
     outcome = Outcome()
     files, outcome.ignored = dicom_files(source)
-    if not files:
-        raise EmptyInput("There is no DICOM file here.", path=source)
     root = source if source.is_dir() else source.parent
     studies: dict[str, int] = {}
     patients: set[str] = set()

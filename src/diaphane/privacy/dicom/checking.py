@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from diaphane.core.errors import EmptyInput
 from diaphane.core.protocols import Progress, silent
 from diaphane.privacy.dicom.engine import technical_attributes, walk
 from diaphane.privacy.dicom.files import DIRECTORY, dicom_files, leniently, read_object
@@ -98,8 +97,6 @@ def check_folder(
         When there is no DICOM file.
     """
     files, _ = dicom_files(folder)
-    if not files:
-        raise EmptyInput("There is no DICOM file here.", path=folder)
     with leniently():
         return _search(folder, files, against, progress)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from diaphane.core.errors import UsageError
+from diaphane.core.errors import EmptyInput, UsageError
 
 DIRECTORY = "1.2.840.10008.1.3.10"
 """SOP class of a DICOMDIR."""
@@ -66,7 +66,15 @@ def read_object(path: Path, *, pixels: bool = True) -> Any:
 
 
 def dicom_files(source: Path) -> tuple[list[Path], int]:
-    """DICOM files in and below a folder, in order, and how many other files there are."""
+    """DICOM files in and below a folder, in order, and how many other files there are.
+
+    Raises
+    ------
+    EmptyInput
+        There is no such place, or no DICOM file in it.
+    """
+    if not source.exists():
+        raise EmptyInput("There is no such file or folder.", path=source)
     if source.is_file():
         return [source], 0
     found, others = [], 0
@@ -77,6 +85,8 @@ def dicom_files(source: Path) -> tuple[list[Path], int]:
                 found.append(path)
             else:
                 others += 1
+    if not found:
+        raise EmptyInput("There is no DICOM file here.", path=source)
     return found, others
 
 

@@ -12,10 +12,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from diaphane.core.errors import DiaphaneError, EmptyInput, PrivacyError, UnreadableFile, UsageError
+from diaphane.core.errors import DiaphaneError, PrivacyError, UnreadableFile, UsageError
 from diaphane.core.files import replacing
 from diaphane.core.protocols import Progress, silent
-from diaphane.privacy.audit import AuditChain, Event
+from diaphane.privacy.audit import AuditChain
 from diaphane.privacy.dicom.comments import without_comments
 from diaphane.privacy.dicom.content import refuse_uncleanable
 from diaphane.privacy.dicom.engine import Change, Deidentifier, Subject
@@ -32,6 +32,7 @@ from diaphane.privacy.dicom.people import Coded, LinkTable, Naming, name_patient
 from diaphane.privacy.dicom.profile import Profile
 from diaphane.privacy.dicom.values import Secret
 from diaphane.privacy.dicom.words import Identifiers
+from diaphane.privacy.events import Event
 from diaphane.privacy.keys import load_key
 from diaphane.privacy.pixels import PIXELS, Box, blank, find_text, is_searched, preview
 
@@ -132,8 +133,6 @@ def deidentify_folder(order: Order, progress: Progress = silent) -> Outcome:
     if order.link is not None and order.link.exists():
         before = LinkTable.read(order.link)
     files, outcome.ignored = dicom_files(order.source)
-    if not files:
-        raise EmptyInput("There is no DICOM file here.", path=order.source)
 
     if order.previews is not None:
         order.previews.mkdir(mode=0o700, parents=True, exist_ok=True)
