@@ -63,6 +63,20 @@ def test_planted_identities_are_handled_rightly_and_none_leaks(corpus, tmp_path,
     assert check_folder(out, corpus.folder).left == []
 
 
+def test_a_moved_date_tells_nobody(two, tmp_path):
+    """By chance a kept number of a device may read as the day that a study was moved to.
+
+    It is told as a date in a text, whatever day it is, and not as somebody's.
+    """
+    out = tmp_path / "out"
+    deidentify_folder(Order(two, out, CLEANED))
+    path = next(out.rglob("*.dcm"))
+    data = dcmread(path)
+    data.DeviceSerialNumber = str(data.StudyDate)
+    data.save_as(path)
+    assert [(item.where, item.what) for item in check_folder(out).left] == [("(0018,1000)", "date")]
+
+
 def test_the_search_finds_what_was_left(two, tmp_path):
     out = tmp_path / "out"
     deidentify_folder(Order(two, out, Profile(frozenset(), frozenset({"descriptors"}))))

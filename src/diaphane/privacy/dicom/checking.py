@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,7 @@ def _studies(files: list[Path]) -> dict[str, Identifiers]:
     for path in files:
         try:
             data = read_object(path, pixels=False)
-            told = whose(_without_codes(data), _applied(data).profile)
+            told = whose(_without_codes(data), _moved_dates_kept(_applied(data).profile))
         except Exception:  # noqa: BLE001, S112 - the search itself will say that it is unreadable
             continue
         if told.identifiers != NOBODY:
@@ -219,6 +219,13 @@ def _applied(data: Any) -> _Applied:
     if {"full-dates", "modified-dates"} <= retain:
         retain.discard("full-dates")
     return _Applied(Profile(frozenset(retain)), "113101" in codes)
+
+
+def _moved_dates_kept(profile: Profile) -> Profile:
+    """As the profile, but dates that were moved tell nobody: by chance a number may be one."""
+    if profile.dates != "MODIFIED":
+        return profile
+    return replace(profile, retain=profile.retain - {"modified-dates"} | {"full-dates"})
 
 
 def _is_coded(data: Any) -> bool:
