@@ -47,7 +47,7 @@ def open_dataset(
         A regular expression that finds the group in each case's name: its first capture group, or
         all that it matches.
     options:
-        What may be repaired when DICOM is read, and the limits of reading.
+        What may be repaired when DICOM is read, and the limits of archives.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def open_inputs(
     stack:
         Overrides whether a folder of pictures is one stack (``--as stack|images``).
     options:
-        What may be repaired when DICOM is read, and the limits of reading.
+        What may be repaired when DICOM is read, and the limits of archives.
 
     Raises
     ------

@@ -47,7 +47,7 @@ def read(
     threads:
         Reading threads; ``None`` for one per core, at most 8.
     options:
-        What may be repaired (gantry tilt, uneven spacing), and the limits of reading.
+        What may be repaired (gantry tilt, uneven spacing), and the limits of archives.
 
     Raises
     ------

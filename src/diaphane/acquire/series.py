@@ -67,7 +67,7 @@ class SeriesHeader:
     resampling:
         How sheared or uneven sections come onto the grid.
     options:
-        What may be repaired, and the limits of reading.
+        What may be repaired, and the limits of archives.
     rooms:
         Folders of unpacked archives that must live as long as this.
     """

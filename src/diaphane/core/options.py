@@ -52,7 +52,7 @@ class ReadOptions:
         Whether PET values become SUV, by body weight ("bw", or ``True``), lean body mass ("lbm")
         or body surface ("bsa"), where the file states all that this needs.
     limits:
-        Bounds of reading.
+        Bounds of what archives unpack to. Headers, pixels and codecs keep the default bounds.
     """
 
     tilt: Repair = "refuse"
