@@ -149,6 +149,21 @@ def test_nothing_is_pickled() -> None:
     assert not broken, "\n".join(broken)
 
 
+def test_tables_are_written_through_one_door() -> None:
+    """Elsewhere a cell could be a formula: no writer of csv, and no table of pandas."""
+    writers = {"csv.writer", "csv.DictWriter"}
+    broken = [
+        f"{path.relative_to(SOURCE)}:{node.lineno}"
+        for path in modules()
+        if path != SOURCE / "core" / "tables.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.Attribute) and node.attr == "to_csv")
+        or (isinstance(node, ast.Attribute) and ast.unparse(node) in writers)
+        or (isinstance(node, ast.ImportFrom) and node.module == "csv")
+    ]
+    assert not broken, "\n".join(broken)
+
+
 def test_no_room_for_leftovers() -> None:
     names = {part.removesuffix(".py") for path in modules() for part in path.parts}
     assert not names & {"utils", "util", "helpers", "helper", "common", "misc"}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-import io
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from diaphane.core.errors import UnreadableFile
-from diaphane.core.text import cell, printable, uncelled
+from diaphane.core.tables import write_table
+from diaphane.core.text import cell, guarded, printable, uncelled
 
 
 def test_control_characters_are_written_out():
@@ -25,13 +25,18 @@ def test_messages_of_errors_are_printable():
     assert error.path == "a\x1b[31m\n.dcm"  # as it is, for programs
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+x", "-2+3", "@sum(a)", "=HYPERLINK(1)"])
+@pytest.mark.parametrize(
+    "text",
+    ["=1+1", "+x", "-2+3", "@sum(a)", "=HYPERLINK(1)", " =1", "\n=1", "\uff1d1", "'=1", "''@a"],
+)
 def test_formulas_are_text(text):
     assert cell(text) == "'" + text
     assert uncelled(cell(text)) == text
 
 
-@pytest.mark.parametrize("text", ["-1.5", "+3", "-inf", "1e-5", "a=b", "", "'", "'quoted'"])
+@pytest.mark.parametrize(
+    "text", ["-1.5", "+3", "-inf", "1e-5", "-1.5,2,3;+4,5,6", "a=b", "", "'", "'quoted'"]
+)
 def test_numbers_and_words_stay(text):
     assert cell(text) == uncelled(text) == text
 
@@ -39,10 +44,16 @@ def test_numbers_and_words_stay(text):
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_text_makes_a_harmless_cell(text):
     made = cell(text)
-    out = io.StringIO()
-    csv.writer(out).writerow([made])
     assert not (set(map(chr, (*range(10), *range(11, 32), *range(127, 160)))) & set(made))
-    starts = made[:1]
-    assert starts not in "=+-@" or not starts or made == text
-    if printable(text, lines=True) == text and not text.startswith("'"):
-        assert uncelled(made) == text
+    assert not made.lstrip().startswith(("=", "+", "-", "@")) or made == text
+    assert uncelled(made) == printable(text, lines=True)
+    assert uncelled(guarded(text)) == text
+
+
+def test_a_table_is_written_with_harmless_cells(tmp_path):
+    path = tmp_path / "a.csv"
+    write_table(path, ("=name", "value"), [("@SUM(A1)\t", 1.5), ("=2\r", None), ("-1", "a,b")])
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.reader(stream))
+    expected = [["'=name", "value"], [r"'@SUM(A1)\x09", "1.5"], [r"'=2\x0d", ""], ["-1", "a,b"]]
+    assert rows == expected

@@ -24,6 +24,7 @@ from diaphane.acquire.places import Place, Scans, split_mark
 from diaphane.core.case import SourceRef
 from diaphane.core.errors import DatasetError
 from diaphane.core.options import AS_IS, ReadOptions
+from diaphane.core.text import uncelled
 from diaphane.privacy import Pseudonymiser
 
 FILE = "labels.csv"
@@ -147,7 +148,9 @@ def _rows(table: Path) -> tuple[list[str], list[_Row]]:
             for cells in reader:
                 if not any(cell.strip() for cell in cells):
                     continue
-                row = _Row(reader.line_num, dict(zip(header, cells, strict=False)), table)
+                row = _Row(
+                    reader.line_num, dict(zip(header, map(uncelled, cells), strict=False)), table
+                )
                 if len(cells) > len(header):
                     raise row.wrong(f"has {len(cells)} cells, the header {len(header)}.")
                 rows.append(row)

@@ -19,6 +19,7 @@ from diaphane.acquire.masks import MaskReader, names_of
 from diaphane.acquire.reading import Loaded, is_readable_name, load, visible
 from diaphane.core.case import SourceRef
 from diaphane.core.errors import DatasetError
+from diaphane.core.text import uncelled
 from diaphane.core.volume import Volume
 from diaphane.privacy import Pseudonymiser
 
@@ -289,7 +290,7 @@ def _groups(path: Path, cases: Mapping[str, _Files]) -> dict[str, str]:
                 raise DatasetError("The columns 'case' and 'group' are needed.", path=path)
             groups = {}
             for row in reader:
-                case = _stem((row[case_column] or "").strip())
+                case = _stem(uncelled((row[case_column] or "").strip()))
                 if case not in cases:
                     raise DatasetError(
                         f"Line {reader.line_num}: the case '{case}' is unknown.", path=path

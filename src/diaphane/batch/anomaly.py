@@ -8,11 +8,12 @@ from pathlib import Path
 
 from diaphane.acquire import Entry, open_inputs
 from diaphane.batch.masking import mask_names
-from diaphane.batch.tables import Refusal, is_table, write_refusals, write_table
+from diaphane.batch.tables import Refusal, is_table, write_refusals
 from diaphane.bundle.anomaly import Anomaly, Detector, load_detector
 from diaphane.core.errors import InputError, UsageError
 from diaphane.core.files import replacing
 from diaphane.core.protocols import Progress, silent
+from diaphane.core.tables import write_table
 from diaphane.report.masks import write_shares
 
 COLUMNS = ("file", "score", "quantile", "unlike_training", "peak_x", "peak_y", "peak_z")

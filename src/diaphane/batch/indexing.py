@@ -14,11 +14,12 @@ from diaphane.acquire.raster import natural
 from diaphane.acquire.spreadsheet import SheetRow, read_sheet
 from diaphane.batch.labelling import Labelling, nearly
 from diaphane.batch.preferring import Rules
-from diaphane.batch.tables import Refusal, write_refusals, write_table
+from diaphane.batch.tables import Refusal, write_refusals
 from diaphane.core.case import Identity
 from diaphane.core.errors import DatasetError, UsageError
 from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.core.protocols import Progress, silent
+from diaphane.core.tables import write_table
 from diaphane.privacy import Pseudonymiser
 from diaphane.privacy.plain import patient_group
 

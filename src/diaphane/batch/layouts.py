@@ -6,7 +6,6 @@ layout holds come along, and what it cannot hold is told.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from diaphane.core.files import replacing, write_text
 from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.core.protocols import Progress, silent
 from diaphane.core.saving import write_volume
+from diaphane.core.tables import write_table
 from diaphane.core.volume import Volume
 from diaphane.report.dicom import is_dicom
 
@@ -199,10 +199,8 @@ class _Manifest:
 
     def finish(self) -> list[str]:
         columns = sorted(dict.fromkeys(c for row in self.rows for c in row), key=_role_order)
-        with (self.folder / "labels.csv").open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.rows)
+        rows = ([row.get(column) for column in columns] for row in self.rows)
+        write_table(self.folder / "labels.csv", columns, rows)
         if self.dataset.has_masks:
             names = {str(value): name for value, name in self.dataset.mask_labels.items()}
             _write_json(self.folder / "labels.json", names)
@@ -274,8 +272,8 @@ class _NnUNet:
         if folds:
             _write_json(self.folder / "splits_final.json", folds)
         if _shared_groups(self.dataset.entries):
-            rows = "".join(f"{self.names[e.key]},{e.group}\n" for e in self.entries)
-            write_text(self.folder / "groups.csv", "case,group\n" + rows)
+            rows = ((self.names[entry.key], entry.group) for entry in self.entries)
+            write_table(self.folder / "groups.csv", ("case", "group"), rows)
         return self._lost(list(labels.values()))
 
     def _folds(self) -> list[dict[str, list[str]]]:

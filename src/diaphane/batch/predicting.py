@@ -9,11 +9,12 @@ from pathlib import Path
 from diaphane.acquire import Entry, open_inputs
 from diaphane.batch.predicting_masks import NO_MASKS, Drawing, predict_segmenter
 from diaphane.batch.running import answers
-from diaphane.batch.tables import Refusal, cells, columns, is_table, write_refusals, write_table
+from diaphane.batch.tables import Refusal, cells, columns, is_table, write_refusals
 from diaphane.bundle import AnyBundle, Segmenter, load_bundle
 from diaphane.core.errors import InputError, UsageError
 from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.core.protocols import Progress, silent
+from diaphane.core.tables import write_table
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from typing import Any, Self
 from diaphane.acquire import Entry
 from diaphane.batch.masking import MaskFolder, mask_names
 from diaphane.batch.outlining import AS_SHIPPED, Outlining, outlines
-from diaphane.batch.tables import Refusal, write_table
+from diaphane.batch.tables import Refusal
 from diaphane.bundle import Segmentation, Segmenter
 from diaphane.core.errors import InputError, OutputError, UsageError
 from diaphane.core.protocols import Progress
+from diaphane.core.tables import write_table
 from diaphane.core.text import uncelled
 
 

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diaphane.acquire import Entry
-from diaphane.batch.tables import together, write_table
+from diaphane.batch.tables import together
 from diaphane.core.evaluation import Evaluation, Interval
 from diaphane.core.files import write_text
 from diaphane.core.finding import BundleRef
+from diaphane.core.tables import write_table
 from diaphane.core.volume import Volume
 from diaphane.evaluate import (
     Overlap,

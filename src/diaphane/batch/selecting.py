@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from diaphane.acquire import Entry, open_inputs
 from diaphane.batch.running import answers
 from diaphane.batch.selecting_masks import Asked, Seen, ask_segmenter
-from diaphane.batch.tables import Refusal, is_table, write_refusals, write_table
+from diaphane.batch.tables import Refusal, is_table, write_refusals
 from diaphane.bundle import AnyBundle, Bundle, Segmenter, load_bundle
 from diaphane.core.errors import EmptyInput, InputError, UsageError
 from diaphane.core.protocols import Progress, silent
+from diaphane.core.tables import write_table
 
 Floats = NDArray[np.float64]
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from diaphane.bundle import Manifest, Prediction
 from diaphane.core.errors import DiaphaneError, OutputError
 from diaphane.core.files import replacing
-from diaphane.core.text import cell
+from diaphane.core.tables import write_table
 
 REJECTED = "rejected.csv"
 
@@ -72,22 +71,6 @@ def is_table(path: Path) -> bool:
         masks = names[0] == "file" and any(name.startswith("volume:") for name in names)
         return not header or masks or "unlike_training" in names
     return False
-
-
-def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a CSV in one step: UTF-8, Unix line ends; names that are not text keep their bytes.
-
-    No cell is a formula for a spreadsheet, see :func:`~diaphane.core.text.cell`.
-    """
-    with (
-        replacing(path) as beside,
-        beside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream,
-    ):
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow([cell(name) for name in header])
-        writer.writerows(
-            [cell(text) if isinstance(text, str) else text for text in row] for row in rows
-        )
 
 
 @contextmanager

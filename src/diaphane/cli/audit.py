@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -197,18 +196,20 @@ def _show(rows: Iterator[dict[str, Any]], *, quiet: bool, as_json: bool) -> None
 
 def _export(rows: Iterator[dict[str, Any]], out: Path) -> int:
     from diaphane.core.files import replacing
+    from diaphane.core.tables import TableWriter
 
     if out.suffix not in (".csv", ".jsonl"):
         raise UsageError("An export is a .csv or a .jsonl file.", path=out)
     count = 0
     with replacing(out) as beside, beside.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
+        writer = TableWriter(file)
         if out.suffix == ".csv":
-            writer.writeheader()
+            writer.row(_COLUMNS)
         for row in rows:
             count += 1
             if out.suffix == ".csv":
-                writer.writerow({**row, "detail": json.dumps(row["detail"], sort_keys=True)})
+                detail = json.dumps(row["detail"], sort_keys=True)
+                writer.row({**row, "detail": detail}.values())
             else:
                 file.write(json.dumps(row, sort_keys=True) + "\n")
     return count

@@ -6,7 +6,8 @@ import re
 
 # Control characters (C0, DEL, C1), separators of lines, and marks that turn the direction of text.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-_FORMULA = ("=", "+", "-", "@")
+# Also in full width, and what was guarded already.
+_FORMULA = re.compile(r"'*\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 
 
 def printable(text: str, *, lines: bool = False) -> str:
@@ -29,21 +30,27 @@ def _written(character: str, *, lines: bool) -> str:
 def cell(text: str) -> str:
     """Text for a cell of a CSV file that a spreadsheet does not take for a formula.
 
-    Control characters are written out. What begins with ``=``, ``+``, ``-`` or ``@`` and is no
-    number gets an apostrophe before it, which :func:`uncelled` takes off again.
+    Control characters are written out; see :func:`guarded` for the rest.
     """
-    text = printable(text, lines=True)
-    return f"'{text}" if text.startswith(_FORMULA) and not _is_number(text) else text
+    return guarded(printable(text, lines=True))
+
+
+def guarded(text: str) -> str:
+    """Text with an apostrophe before what a spreadsheet could take for a formula.
+
+    That is what begins with ``=``, ``+``, ``-`` or ``@``, after any white space, and holds more
+    than numbers (a point is ``-1.5,2,3``). :func:`uncelled` takes the apostrophe off again.
+    """
+    return f"'{text}" if _FORMULA.match(text) and not _is_numbers(text) else text
 
 
 def uncelled(text: str) -> str:
-    """What :func:`cell` was given, but for control characters."""
-    return text[1:] if text[:1] == "'" and text[1:].startswith(_FORMULA) else text
+    """What :func:`guarded` was given."""
+    return text[1:] if text[:1] == "'" and _FORMULA.match(text) else text
 
 
-def _is_number(text: str) -> bool:
+def _is_numbers(text: str) -> bool:
     try:
-        float(text)
+        return bool([float(part) for part in re.split("[,;]", text)])
     except ValueError:
         return False
-    return True

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +15,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from safetensors.numpy import save as safetensors_bytes
 
-from diaphane.core.files import write_bytes, write_text
+from diaphane.core.files import write_bytes
+from diaphane.core.tables import write_table
 from diaphane.evaluate import Bootstrap
 from diaphane.learn.loop import Task, fit_member
 from diaphane.learn.network import Loss
@@ -221,18 +220,16 @@ def compare_families(
 
 def write_families(path: Path, tried: Sequence[Tried]) -> None:
     """Write ``families.csv``."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     names = [
         "name", "auc", "low", "high", "loss", "folds", "cases", "steps", "seconds", "difference",
         "noise", "chosen",
     ]  # fmt: skip
-    writer.writerow(names)
-    for row in tried:
-        cells = [getattr(row, name) for name in names]
-        writer.writerow([f"{c:.5g}" if isinstance(c, float) else int(c) if isinstance(c, bool)
-                         else c for c in cells])  # fmt: skip
-    write_text(path, text.getvalue())
+    cells = ([getattr(row, name) for name in names] for row in tried)
+    rows = (
+        [f"{c:.5g}" if isinstance(c, float) else int(c) if isinstance(c, bool) else c for c in row]
+        for row in cells
+    )
+    write_table(path, names, rows)
 
 
 def reason_for(tried: Sequence[Tried]) -> str:

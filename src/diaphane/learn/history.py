@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Protocol
 
-from diaphane.core.files import write_text
+from diaphane.core.tables import write_table
 
 
 @dataclass(frozen=True)
@@ -65,13 +64,9 @@ class History:
 
     def write(self) -> None:
         """Write the file in one step."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, [f.name for f in fields(Epoch)], lineterminator="\n")
-        writer.writeheader()
-        for epoch in sorted(self.epochs, key=lambda e: (e.member, e.epoch)):
-            row = asdict(epoch)
-            writer.writerow({k: _cell(v) for k, v in row.items()})
-        write_text(self.path, text.getvalue())
+        ordered = sorted(self.epochs, key=lambda e: (e.member, e.epoch))
+        rows = (map(_cell, asdict(epoch).values()) for epoch in ordered)
+        write_table(self.path, [f.name for f in fields(Epoch)], rows)
 
 
 def _cell(value: float | None) -> str:

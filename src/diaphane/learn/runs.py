@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +15,7 @@ import numpy as np
 from diaphane.core.errors import OutputError, PlanError, UsageError
 from diaphane.core.files import write_text
 from diaphane.core.protocols import Progress
+from diaphane.core.tables import write_table
 from diaphane.learn.cases import CaseRow, Refused
 from diaphane.learn.plans import Plan
 from diaphane.learn.splits import Member
@@ -236,14 +235,10 @@ def write_splits(
     for member in members:
         fold[member.held] = member.fold
     several = len({member.fold for member in members}) > 1
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["case", "group", "split", "held_by_fold" if several else "calibrates"])
-    for number, row in enumerate(rows):
-        held = int(fold[number])
-        cell = (str(held) if several else "1") if held >= 0 else ""
-        writer.writerow([row.key, row.group, splits[number], cell])
-    write_text(path, text.getvalue())
+    held = [(str(f) if several else "1") if f >= 0 else "" for f in fold.tolist()]
+    header = ["case", "group", "split", "held_by_fold" if several else "calibrates"]
+    told = zip(rows, splits, held, strict=True)
+    write_table(path, header, ([row.key, row.group, *rest] for row, *rest in told))
 
 
 def tell_refused(folder: RunFolder, refused: Sequence[Refused], say: Say) -> None:
@@ -255,12 +250,8 @@ def tell_refused(folder: RunFolder, refused: Sequence[Refused], say: Say) -> Non
 
 def write_refused(path: Path, refused: Sequence[Refused]) -> None:
     """Write ``rejected.csv``; its names are as the user typed them."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "error", "problem"])
-    for case in refused:
-        writer.writerow([case.name, case.error.code, case.error.problem])
-    write_text(path, text.getvalue())
+    rows = ([case.name, case.error.code, case.error.problem] for case in refused)
+    write_table(path, ["file", "error", "problem"], rows)
 
 
 def check_same(state: Mapping[str, Any], plan: AnyPlan, digest: str, path: Path) -> None:

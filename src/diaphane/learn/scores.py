@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from diaphane.batch.tables import write_table
+from diaphane.core.tables import write_table
 from diaphane.learn.cases import CaseStore
 from diaphane.learn.judging import Judgement
 from diaphane.learn.plans import Plan

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from diaphane.core.errors import UsageError
-from diaphane.core.files import replacing, write_text
+from diaphane.core.files import write_text
+from diaphane.core.tables import write_table
 from diaphane.privacy.dicom.folder import Done
 from diaphane.report.language import Language
 from diaphane.report.page import render
@@ -27,14 +27,8 @@ def write_changes(path: Path, done: Sequence[Done], *, lang: str = "en") -> None
     (``(0008,1140)[0].(0008,1155)``). The page begins with what was done to how many files.
     """
     if path.suffix.lower() == ".csv":
-        with replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(("file", "attribute", "name", "action"))
-            for one in done:
-                writer.writerows(
-                    (one.path.as_posix(), change.path, change.name, change.action)
-                    for change in one.changes
-                )
+        rows = ((d.path.as_posix(), c.path, c.name, c.action) for d in done for c in d.changes)
+        write_table(path, ("file", "attribute", "name", "action"), rows)
         return
     counted = Counter((c.path, c.name, c.action) for one in done for c in one.changes)
     values = {

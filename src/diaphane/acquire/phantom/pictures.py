@@ -7,8 +7,6 @@ perfect. Nothing here is a patient, and nothing learned from it is of any use fo
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diaphane.core.files import replacing
+from diaphane.core.tables import write_table
 from diaphane.core.thumbnail import png
 
 CLASSES = ("benign", "malignant")
@@ -63,11 +62,7 @@ def write_lesion_pictures(folder: str | Path, seed: int = 0, patients: int = 40)
             name = f"images/patient{shot.patient:02d}-{shot.view + 1}.png"
             (beside / name).write_bytes(png(shot.pixels))
             rows.append((name, shot.label, f"patient {shot.patient:02d}", shot.split))
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("file", "label", "group", "split"))
-        writer.writerows(rows)
-        (beside / "labels.csv").write_text(text.getvalue(), encoding="utf-8", newline="\n")
+        write_table(beside / "labels.csv", ("file", "label", "group", "split"), rows)
     return Path(folder)
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from diaphane.core.files import write_text
+from diaphane.core.tables import write_table
 
 _FIRST = ("member", "fold", "step", "loss", "dice")
 _LAST = ("learning_rate", "seconds")
@@ -63,13 +62,9 @@ class Looks:
 
     def write(self) -> None:
         """Write the file in one step."""
-        text = io.StringIO()
         columns = [*_FIRST, *(f"dice:{name}" for name in self.names), *_LAST]
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        for look in self.all:
-            writer.writerow({k: _cell(v) for k, v in look.row().items()})
-        write_text(self.path, text.getvalue())
+        looks = [look.row() for look in self.all]
+        write_table(self.path, columns, ([_cell(row[c]) for c in columns] for row in looks))
 
     def _read(self) -> list[Look]:
         with self.path.open(encoding="utf-8", newline="") as file:

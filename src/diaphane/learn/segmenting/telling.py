@@ -9,8 +9,8 @@ import numpy as np
 
 from diaphane.batch.scoring import ScoredMask
 from diaphane.batch.segmenting import drawn
-from diaphane.batch.tables import write_table
 from diaphane.bundle import Segmentation, Segmenter, keep_components
+from diaphane.core.tables import write_table
 from diaphane.learn.runs import RunFolder
 from diaphane.learn.segmenting.judgement import Held
 from diaphane.learn.segmenting.looks import Looks

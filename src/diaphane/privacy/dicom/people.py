@@ -12,6 +12,8 @@ from pathlib import Path
 
 from diaphane.core.errors import PrivacyError, UsageError
 from diaphane.core.files import replacing
+from diaphane.core.tables import TableWriter
+from diaphane.core.text import uncelled
 from diaphane.privacy.dicom.values import Secret
 
 _CODE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,63}$")
@@ -62,7 +64,8 @@ class LinkTable:
                 lines = csv.reader(stream)
                 if tuple(next(lines, ())) != _HEADER:
                     raise PrivacyError("This is not a link table.", path=path)
-                for kind, new, attribute, original in lines:
+                for kind, new, attribute, told in lines:
+                    original = uncelled(told)
                     if kind == "uid":
                         table.uids[new] = original
                     else:
@@ -77,12 +80,12 @@ class LinkTable:
         with replacing(path) as beside:
             handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-                writer = csv.writer(stream, lineterminator="\n")
-                writer.writerow(_HEADER)
+                writer = TableWriter(stream, exact=True)
+                writer.row(_HEADER)
                 for kind, part in (("patient", self.patients), ("study", self.studies)):
                     for new, attributes in part.items():
-                        writer.writerows((kind, new, a, o) for a, o in attributes.items())
-                writer.writerows(("uid", new, "", original) for new, original in self.uids.items())
+                        writer.rows((kind, new, a, o) for a, o in attributes.items())
+                writer.rows(("uid", new, "", original) for new, original in self.uids.items())
                 stream.flush()
                 os.fsync(stream.fileno())
 
