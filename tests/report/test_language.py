@@ -6,13 +6,16 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 
 from diaphane.core.errors import UsageError
+from diaphane.evaluate import fit_operating_points
 from diaphane.report import LANGUAGES, Language
+from diaphane.report.evaluation import metric_words
 from diaphane.report.messages import MESSAGES
 
 HOME = Path(str(files("diaphane.report")))
@@ -148,3 +151,14 @@ def test_a_share_is_never_rounded_to_certainty(share, shown) -> None:
 def test_dates_follow_the_locale() -> None:
     assert Language("zh").date("20240301") == "2024年3月1日"
     assert Language("en").date("unknown") == "unknown"
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_operating_points_are_named_in_words(code) -> None:
+    points = fit_operating_points([0, 0, 1, 1], np.array([0.1, 0.4, 0.6, 0.9]), "abcd")
+    language = Language(code)
+    for head in ("sensitivity", "specificity"):
+        told = {metric_words(f"{head}_at:{point.name}", language) for point in points}
+        assert len(told) == len(points) == 3
+        assert not any(point.name in words for words in told for point in points)
+        assert all(language.say("metric", head) in words for words in told)

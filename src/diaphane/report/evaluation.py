@@ -137,6 +137,7 @@ _MANY = 8  # figures of classes or labels that may stand among the others
 def class_view(metrics: Mapping[str, Interval], lang: Language) -> dict[str, Any] | None:
     """A table of the figures called ``name:CLASS``, classes down; ``None`` for a few."""
     parts = [(*name.partition(":")[::2], figure) for name, figure in metrics.items() if ":" in name]
+    parts = [(name, _part_words(name, of, lang), figure) for name, of, figure in parts]
     if len(parts) < _MANY:
         return None
     names = list(dict.fromkeys(name for name, _, _ in parts))
@@ -151,10 +152,23 @@ def class_view(metrics: Mapping[str, Interval], lang: Language) -> dict[str, Any
 
 
 def metric_words(name: str, lang: Language) -> str:
-    """A figure's name; ``dice:1`` and ``auc:class`` keep what stands behind the colon."""
+    """A figure's name; ``dice:1`` and ``auc:class`` keep what stands behind the colon.
+
+    ``sensitivity_at:youden`` names its operating point in words.
+    """
     head, _, tail = name.partition(":")
+    plain = head.removesuffix("_at")
+    if plain != head and lang.knows("point", tail):
+        point = _part_words(head, tail, lang)
+        return lang.pause.join((lang.say("metric", plain), point[:1].lower() + point[1:]))
     words = lang.say("metric", head)
-    return f"{words}: {tail}" if tail else words
+    return f"{words}{lang.colon}{tail}" if tail else words
+
+
+def _part_words(head: str, tail: str, lang: Language) -> str:
+    """What stands behind the colon: a class as it is, an operating point in words."""
+    known = head.endswith("_at") and lang.knows("point", tail)
+    return lang.say("point", tail) if known else tail
 
 
 def _bar(value: float | None, low: float | None, high: float | None) -> dict[str, float] | None:
