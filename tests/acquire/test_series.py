@@ -9,6 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from diaphane.acquire import find_series, read, read_series
+from diaphane.acquire.segments import Segment
 from diaphane.core import errors
 from diaphane.core.volume import Volume
 
@@ -120,6 +121,23 @@ def test_identity_stays_inside(dicom, tmp_path):
     assert header.facts["description_terms"] == ("chest", "5mm")
     assert header.key.startswith("S-")
     assert header.key == find_series(tmp_path).series[0].key
+
+
+def test_one_vocabulary_and_no_patient_in_it(dicom, tmp_path):
+    """A patient's name is left out of descriptions, also where it is a technical word."""
+
+    def named_as_technique(data, _):
+        data.PatientName = "Axial^Florence"
+        data.SeriesDescription = "Chest axial helical C+ 5mm Nightingale"
+
+    [header] = find_series(dicom.series(tmp_path, change=named_as_technique))
+    assert header.facts["description_terms"] == ("chest", "helical", "c+", "5mm")
+    assert header.description == "Chest helical C+ 5mm Nightingale"
+    shown = {
+        label: Segment(3, label).name
+        for label in ("left lung", "GTVp", "tumor 12", "lung(smith)", "Smith", "73091512")
+    }
+    assert [label for label in shown if shown[label] == label] == list(shown)[:3]
 
 
 def test_thread_counts_give_the_same(dicom, tmp_path):

@@ -16,22 +16,16 @@ from diaphane.acquire.planes import Plane
 from diaphane.acquire.stored import is_inverted, uses_modality_lut
 from diaphane.acquire.suv import is_pet, pet_unit, uptake_facts
 from diaphane.core.geometry import Geometry
+from diaphane.privacy.dicom.words import (
+    NOBODY,
+    Identifiers,
+    cleaned,
+    identifiers_of,
+    scrubbed,
+    vocabulary,
+)
 
-# Words of series descriptions that may be kept: they tell of technique, never of a person.
-_TERMS = """
-abdomen abd adc ap angio arterial art axial ax body bone brain breast bravo bypass cap cardiac
-cc chest contrast cor coronal ct cta ctac ce c+ c- delay delayed derived dixon dwi dyn dynamic
-early ecg enhanced epi expiration fat flair fmri gated gre hd head hires hr hrct inspiration
-iodine inphase kernel knee l lat lateral localizer loc low dose ldct lung mip minip mediastinum
-mediastinal mlo mpr mr mra multi native nac ac neck noncontrast non oblique opp outphase pa
-pelvis perfusion pet phase plain post pre portal prone recon reformat routine sag sagittal scan
-scout sharp soft spine standard std stir stack supine surview t1 t1w t2 t2w t2star thin thick
-thorax tissue topogram tof us venous volume vol wb whole whole-body wo w with without lungs
-thoracic liver kidney prostate dce resting state anat func b0 fmap map swi
-"""
-VOCABULARY = frozenset(_TERMS.split())
-_WORD = re.compile(r"[A-Za-z0-9+\-.]+")
-_MEASURE = re.compile(r"^\d{1,3}(\.\d{1,3})?(mm|cm|kv|kev|s|%)$|^[a-z]{1,2}\d{2}[a-z]{0,2}$")
+_WORD = re.compile(r"[^\W_]+(?:[.+\-]+[^\W_]+)*[+\-]?")
 
 
 def orientation_name(geometry: Geometry) -> str:
@@ -50,10 +44,18 @@ def is_localizer(header: Header) -> bool:
     return any(word.upper() in ("LOCALIZER", "SCOUT") for word in header.image_type)
 
 
-def description_terms(text: str) -> tuple[str, ...]:
-    """The words of a description that are in a fixed technical vocabulary, or are a measure."""
-    words = dict.fromkeys(word.lower() for word in _WORD.findall(text))
-    return tuple(w for w in words if w in VOCABULARY or _MEASURE.match(w))
+def description_terms(text: str, who: Identifiers = NOBODY) -> tuple[str, ...]:
+    """The words of a description that privacy's technical vocabulary knows, or that are a measure.
+
+    A word that tells one of ``who`` is none of them.
+    """
+    return tuple(dict.fromkeys(word.lower() for word in _WORD.findall(cleaned(text, who))))
+
+
+def patient_words(header: Header) -> Identifiers:
+    """Who the patient is, as far as the header tells it."""
+    name, number, birth = (raw.decode("latin-1") for raw in header.patient)
+    return identifiers_of([name], [number], (), [birth])
 
 
 def clean_kernel(text: str) -> str:
@@ -83,8 +85,8 @@ def series_facts(planes: Sequence[Plane], geometry: Geometry) -> dict[str, Any]:
         "orientation": orientation_name(geometry),
         "image_type": first.image_type,
         "localizer": is_localizer(first),
-        "description_terms": description_terms(first.description),
-        "body_part": first.body_part.lower() if first.body_part.lower() in VOCABULARY else "",
+        "description_terms": description_terms(first.description, patient_words(first)),
+        "body_part": first.body_part.lower() if first.body_part.lower() in vocabulary() else "",
         "manufacturer": first.manufacturer,
         "photometric": first.photometric,
         "inverted": is_inverted(first),
@@ -105,16 +107,4 @@ def series_facts(planes: Sequence[Plane], geometry: Geometry) -> dict[str, Any]:
 
 def scrubbed_description(header: Header) -> str:
     """SeriesDescription less the words that are part of who the patient is."""
-    parts = {
-        piece.lower()
-        for raw in header.patient
-        for piece in re.split(r"[\^=\s,_\-]+", raw.decode("latin-1"))
-        if len(piece) > 1
-    } | {raw.decode("latin-1").lower() for raw in header.patient if raw}
-    words = header.description.split()
-    return " ".join(w for w in words if not _tells(w.lower(), parts))[:64]
-
-
-def _tells(word: str, parts: set[str]) -> bool:
-    pieces = {word, *re.split(r"[\^=,_\-.]+", word)}
-    return bool(pieces & parts) or any(len(p) > 3 and p in word for p in parts)
+    return scrubbed(header.description, patient_words(header))[:64]
