@@ -51,3 +51,9 @@ def writes(path):
     """Try to write a file."""
     path.write_bytes(b"written")
     yield {}, np.zeros(1)
+
+
+def large(path, count):
+    """Arrays larger than any pipe holds."""
+    for _ in range(count):
+        yield {}, np.zeros(2**22, np.uint8)

@@ -12,6 +12,10 @@ SMALL = 128 * 2**20
 """Bytes that anything may grow to, however small the file."""
 MASK = 512 * 2**20
 """The same for formats of masks, which are mostly nothing and shrink a lot."""
+SECONDS = 4.0
+"""Processor time that any file may take, however small."""
+SLOWEST = 1e6
+"""Stored bytes a second that are read at least; healthy codecs and parsers do 2 to 20 million."""
 
 
 def require_proportion(
@@ -40,6 +44,11 @@ def require_proportion(
             path=path,
             remedy="If it is genuine, save it uncompressed.",
         )
+
+
+def parsing_seconds(size: int, limits: Limits = LIMITS) -> float:
+    """Processor time in seconds that the header of a file of ``size`` bytes may take."""
+    return SECONDS + size / SLOWEST if limits.seconds is None else limits.seconds
 
 
 def require_voxels(path: Path, voxels: int, limits: Limits = LIMITS) -> None:

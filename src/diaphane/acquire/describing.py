@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from diaphane.acquire.archives import is_archive, unpack
+from diaphane.acquire.bounds import LIMITS
 from diaphane.acquire.dataset import SPLITS, Dataset
 from diaphane.acquire.drawn import MODALITIES, open_mask
 from diaphane.acquire.opening import open_dataset
@@ -17,7 +18,7 @@ from diaphane.acquire.reading import format_of, has_dicom, load, require_place
 from diaphane.acquire.series import SeriesHeader, SeriesList, find_series, nothing_found
 from diaphane.core.errors import InputError
 from diaphane.core.geometry import Geometry
-from diaphane.core.options import AS_IS, ReadOptions
+from diaphane.core.options import AS_IS, Limits, ReadOptions
 from diaphane.core.protocols import Progress, silent
 from diaphane.core.volume import Volume
 
@@ -52,13 +53,17 @@ def describe(
     if place.is_file():
         kind = format_of(place)
         if kind == "dicom":
-            return _describe_series(find_series(place, options), place)
+            return _describe_series(find_series(place, options), place, options.limits)
         if kind:
-            return {"kind": kind, "image": describe_volume(load(place).volume), "refused": []}
+            return {
+                "kind": kind,
+                "image": describe_volume(load(place, options=options).volume),
+                "refused": [],
+            }
         if place.suffix.lower() != ".npz" and place.name != "labels.csv":
-            load(place)  # says why it cannot be read
+            load(place, options=options)  # says why it cannot be read
     elif _is_plain_dicom(place):
-        return _describe_series(find_series(place, options), place)
+        return _describe_series(find_series(place, options), place, options.limits)
     dataset = open_dataset(place, options=options)
     if dataset.kind in ("images", "stack"):
         return _describe_images(dataset, progress)
@@ -164,13 +169,13 @@ def _is_plain_dicom(folder: Path) -> bool:
     return not any((folder / name).is_file() for name in tables) and has_dicom(folder)
 
 
-def describe_mask(path: Path, modality: str) -> dict[str, Any]:
+def describe_mask(path: Path, modality: str, limits: Limits = LIMITS) -> dict[str, Any]:
     """A DICOM SEG or RT Structure Set: its kind, and how often each name of a segment occurs.
 
     A name is the standard meaning of a code, or technical and anatomical words; any other segment
     counts as "other", as its label may tell who the patient is.
     """
-    opened = open_mask(path)
+    opened = open_mask(path, limits)
     return {
         "modality": modality,
         "kind": opened.kind,
@@ -179,13 +184,13 @@ def describe_mask(path: Path, modality: str) -> dict[str, Any]:
     }
 
 
-def _describe_series(found: SeriesList, path: Path) -> dict[str, Any]:
+def _describe_series(found: SeriesList, path: Path, limits: Limits) -> dict[str, Any]:
     masks: list[dict[str, Any]] = []
     refused = [refusal(place, error) for place, error in found.rejected]
     for place, modality in found.others:
         if modality in MODALITIES:
             try:
-                masks.append(describe_mask(place, modality))
+                masks.append(describe_mask(place, modality, limits))
             except InputError as error:
                 refused.append(refusal(place, error))
     if not found.series and not masks:

@@ -9,13 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from diaphane.acquire.bounds import LIMITS
+from diaphane.acquire.parsing import damaged, parsed
 from diaphane.acquire.quiet import quiet
 from diaphane.core.errors import UnreadableFile
+from diaphane.core.options import Limits
 
 _OUTSIDE = "The DICOMDIR names a file outside its folder."
 
 
-def listed_files(path: Path) -> tuple[list[Path], dict[str, str]]:
+def listed_files(path: Path, limits: Limits = LIMITS) -> tuple[list[Path], dict[str, str]]:
     """Files that the DICOMDIR at ``path`` lists, and those that are not there.
 
     Returns
@@ -29,11 +32,9 @@ def listed_files(path: Path) -> tuple[list[Path], dict[str, str]]:
     UnreadableFile
         When the index is damaged, or names a file outside its own folder.
     """
-    import pydicom
-
     try:
         with quiet():
-            data = pydicom.dcmread(path, force=True)
+            data = parsed(path, limits=limits)
             records = list(data.get("DirectoryRecordSequence", None) or [])
             series = _series_of(records)
             named = [
@@ -43,9 +44,7 @@ def listed_files(path: Path) -> tuple[list[Path], dict[str, str]]:
             ]
             names = [([n] if isinstance(n, str) else [str(p) for p in n], s) for n, s in named]
     except Exception as error:  # pydicom raises whatever a damaged file makes it meet
-        raise UnreadableFile(
-            f"The DICOMDIR is damaged ({type(error).__name__}).", path=path
-        ) from error
+        raise damaged(path, error, "DICOMDIR is") from error
     found: dict[Path, None] = {}
     missing: dict[str, str] = {}
     for parts, uid in names:

@@ -63,7 +63,9 @@ def _turned(ends: tuple[float, float], plane: Plane) -> tuple[float, float]:
 def _of_table(header: Header, facts: dict[str, Any]) -> tuple[float, float] | None:
     try:
         with quiet():
-            data = parsed(header.path, tags=["VOILUTSequence", "PixelRepresentation"])
+            data = parsed(
+                header.path, tags=["VOILUTSequence", "PixelRepresentation"], limits=header.limits
+            )
             items: Sequence[Any] = data.get("VOILUTSequence") or []
             table = read_table(items[0], header) if items else None
     except Exception as error:  # pydicom raises whatever a damaged file makes it meet

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from diaphane.acquire.bounds import LIMITS
 from diaphane.acquire.elements import looks_like_dicom
 from diaphane.acquire.headers import read_header
 from diaphane.acquire.rtstruct import StructureSet
@@ -17,6 +18,7 @@ from diaphane.acquire.segments import MaskFile, Segment, Target
 from diaphane.acquire.series import SeriesHeader
 from diaphane.core.errors import AmbiguousInput, DatasetError, NoPixelData, UsageError
 from diaphane.core.geometry import Geometry
+from diaphane.core.options import Limits
 from diaphane.core.volume import Volume
 
 Onto = SeriesHeader | Volume | Geometry | Target
@@ -27,12 +29,14 @@ HALF = 0.5
 """Share of a fractional segment from which a voxel belongs to it."""
 
 
-def is_mask_file(path: Path) -> bool:
+def is_mask_file(path: Path, limits: Limits = LIMITS) -> bool:
     """Whether the file is a DICOM SEG or RT Structure Set."""
-    return path.is_file() and looks_like_dicom(path) and read_header(path).modality in MODALITIES
+    if not (path.is_file() and looks_like_dicom(path)):
+        return False
+    return read_header(path, limits).modality in MODALITIES
 
 
-def open_mask(path: str | Path) -> MaskFile:
+def open_mask(path: str | Path, limits: Limits = LIMITS) -> MaskFile:
     """The segments of a DICOM SEG or RT Structure Set; they are drawn when read.
 
     Raises
@@ -43,11 +47,11 @@ def open_mask(path: str | Path) -> MaskFile:
         When it is damaged or not DICOM.
     """
     place = Path(path)
-    modality = read_header(place).modality
+    modality = read_header(place, limits).modality
     if modality == "SEG":
-        return Segmentation(place)
+        return Segmentation(place, limits)
     if modality == "RTSTRUCT":
-        return StructureSet(place)
+        return StructureSet(place, limits)
     raise NoPixelData(
         f"This DICOM object ({modality}) holds no mask.",
         path=place,
@@ -55,7 +59,7 @@ def open_mask(path: str | Path) -> MaskFile:
     )
 
 
-def list_segments(path: str | Path) -> tuple[Segment, ...]:
+def list_segments(path: str | Path, limits: Limits = LIMITS) -> tuple[Segment, ...]:
     """Segments or regions of interest, by number.
 
     Raises
@@ -63,7 +67,7 @@ def list_segments(path: str | Path) -> tuple[Segment, ...]:
     InputError
         As :func:`open_mask`.
     """
-    return open_mask(path).segments
+    return open_mask(path, limits).segments
 
 
 def read_mask(
@@ -72,6 +76,7 @@ def read_mask(
     *,
     segments: Sequence[int] | None = None,
     overlap: Overlap = "refuse",
+    limits: Limits = LIMITS,
 ) -> Volume:
     """A DICOM SEG or RT Structure Set as a label map on the grid of an image.
 
@@ -90,6 +95,8 @@ def read_mask(
     overlap:
         Where two segments share a voxel: refused, or it takes the lower ("first") or the higher
         ("last") number. :func:`read_segments` gives each its own mask.
+    limits:
+        Bounds of reading.
 
     Raises
     ------
@@ -107,7 +114,7 @@ def read_mask(
     >>> series = find_series("ct_chest/").choose("3")  # doctest: +SKIP
     >>> mask = read_mask("seg.dcm", series)  # doctest: +SKIP
     """
-    return label_map(open_mask(path), Target.of(onto), segments, overlap)
+    return label_map(open_mask(path, limits), Target.of(onto), segments, overlap)
 
 
 def label_map(
@@ -141,12 +148,13 @@ def read_segments(
     *,
     segments: Sequence[int] | None = None,
     fractional: bool = False,
+    limits: Limits = LIMITS,
 ) -> dict[int, Volume]:
     """A mask of 0 and 1 for each segment, by number; they may overlap.
 
     Parameters
     ----------
-    path, onto, segments:
+    path, onto, segments, limits:
         As for :func:`read_mask`.
     fractional:
         Give the shares of a fractional segmentation as float32 from 0 to 1 instead.
@@ -156,7 +164,7 @@ def read_segments(
     InputError, UsageError
         As :func:`read_mask`.
     """
-    opened, target = open_mask(path), Target.of(onto)
+    opened, target = open_mask(path, limits), Target.of(onto)
     kind = np.float32 if fractional else np.uint8
     found = {number: np.zeros(target.geometry.shape, kind) for number in _numbers(opened, segments)}
     for number, z, share in opened.drawn(target, list(found)):
@@ -179,7 +187,7 @@ def _numbers(opened: MaskFile, wanted: Sequence[int] | None) -> list[int]:
     return [number for number in known if number in set(wanted)]
 
 
-def only_mask_in(folder: Path) -> Path | None:
+def only_mask_in(folder: Path, limits: Limits = LIMITS) -> Path | None:
     """The DICOM mask in or below a folder; ``None`` where there is none.
 
     Raises
@@ -187,7 +195,8 @@ def only_mask_in(folder: Path) -> Path | None:
     AmbiguousInput
         When there are several.
     """
-    found = [p for p in sorted(folder.rglob("*")) if not p.name.startswith(".") and is_mask_file(p)]
+    seen = [p for p in sorted(folder.rglob("*")) if not p.name.startswith(".")]
+    found = [p for p in seen if is_mask_file(p, limits)]
     if len(found) > 1:
         raise AmbiguousInput(
             f"There are {len(found)} DICOM masks in this folder.",

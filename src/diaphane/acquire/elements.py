@@ -16,9 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from diaphane.acquire.bounds import LIMITS
-from diaphane.acquire.parsing import damaged, dicom_stream, parsed, too_deep
+from diaphane.acquire.parsing import (
+    damaged,
+    dicom_stream,
+    parsed,
+    require_shallow,
+    too_deep,
+    too_long,
+)
 from diaphane.acquire.quiet import quiet
-from diaphane.core.errors import OverLimit, UnreadableFile
+from diaphane.core.errors import UnreadableFile
 from diaphane.core.options import Limits
 
 IMPLICIT = "1.2.840.10008.1.2"
@@ -46,6 +53,7 @@ _SHORT_VR = frozenset(
 ) | {b"PN", b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US"}
 _FIRST_READ = 16 * 1024
 _LONGEST = 64 * 1024  # bytes of one text or number; the longest that its VR allows
+_WORD = "A text or number"
 _TAG = struct.Struct("<HH")
 _U16 = struct.Struct("<H")
 _U32 = struct.Struct("<I")
@@ -89,7 +97,7 @@ class _Deep(Exception):
 
 
 class _Long(Exception):
-    """A text or number beyond any that is allowed."""
+    """An element beyond any that is allowed; its arguments are those of :func:`too_long`."""
 
 
 def looks_like_dicom(path: Path) -> bool:
@@ -118,8 +126,8 @@ def read_elements(path: Path, wanted: Collection[int], limits: Limits = LIMITS) 
     UnreadableFile
         When it is damaged, ends too early, or is no DICOM file.
     OverLimit
-        When it is nested too deeply, an element that is asked for is longer than its kind may be,
-        or a deflated data set would grow out of proportion.
+        When it is nested too deeply, an element is longer than its kind may be, parsing takes too
+        long, or a deflated data set would grow out of proportion.
     """
     try:
         size = path.stat().st_size
@@ -131,7 +139,7 @@ def read_elements(path: Path, wanted: Collection[int], limits: Limits = LIMITS) 
                 stream.seek(0)
                 buffer = stream.read(amount)
                 try:
-                    return _walk_file(buffer, frozenset(wanted), size, limits.depth)
+                    return _walk_file(buffer, frozenset(wanted), size, limits)
                 except _Short:
                     if amount >= size:
                         raise _Unusual from None
@@ -143,10 +151,10 @@ def read_elements(path: Path, wanted: Collection[int], limits: Limits = LIMITS) 
     except _Deep as error:
         raise too_deep(path, limits) from error
     except _Long as error:
-        raise _too_long(path) from error
+        raise too_long(path, *error.args) from error
 
 
-def _walk_file(buffer: bytes, wanted: frozenset[int], size: int, depth: int) -> Elements:
+def _walk_file(buffer: bytes, wanted: frozenset[int], size: int, limits: Limits) -> Elements:
     if buffer[128:132] != b"DICM":
         raise _Unusual
     meta: dict[int, bytes] = {}
@@ -177,11 +185,13 @@ def _walk_file(buffer: bytes, wanted: frozenset[int], size: int, depth: int) -> 
                 syntax, values, tag, start, -1 if length == _UNDEFINED else length, size
             )
         if length == _UNDEFINED:
-            at = _skip_sequence(buffer, start, read, depth)
+            at = _skip_sequence(buffer, start, read, limits.depth)
             if tag in wanted:
                 values[tag] = b""
             continue
         at = start + length
+        if limits.element_bytes < length < size:
+            raise _Long(limits.element_bytes)
         if at > total:
             raise _Short
         if tag not in wanted:
@@ -191,7 +201,7 @@ def _walk_file(buffer: bytes, wanted: frozenset[int], size: int, depth: int) -> 
         elif read is _implicit or buffer[start - 8 : start - 6] in (b"SQ", b"UN", b"OW", b"OB"):
             values[tag] = b""
         else:
-            raise _Long
+            raise _Long(_LONGEST, _WORD)
 
 
 def _explicit(buffer: bytes, at: int) -> tuple[int, int, int]:
@@ -236,22 +246,14 @@ def _skip_sequence(buffer: bytes, at: int, read: Any, depth: int) -> int:
     return at
 
 
-def _too_long(path: Path) -> OverLimit:
-    return OverLimit(
-        f"A text or number of the header is longer than {_LONGEST} bytes.",
-        path=path,
-        remedy="The file is damaged, or made to do harm; export it again.",
-    )
-
-
 def _read_with_pydicom(path: Path, wanted: Collection[int], size: int, limits: Limits) -> Elements:
-
     import pydicom
     from pydicom.errors import InvalidDicomError
 
     try:
         with quiet(), dicom_stream(path, limits) as stream:
             data = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
+            require_shallow(data, path, limits)
             end = stream.tell()
             values = {tag: _raw(data, tag) for tag in wanted if tag in data}
             values |= {t: _raw(data.file_meta, t) for t in wanted if t in data.file_meta}
@@ -269,7 +271,7 @@ def _read_with_pydicom(path: Path, wanted: Collection[int], size: int, limits: L
     except Exception as error:  # pydicom raises whatever a damaged file makes it meet
         raise damaged(path, error) from error
     if any(len(value) > _LONGEST for value in values.values()):
-        raise _too_long(path)
+        raise too_long(path, _LONGEST, _WORD)
     if values.get(MEDIA_CLASS) is None and 0x00080016 not in values and 0x00080060 not in values:
         raise UnreadableFile("This is not a DICOM image file, or it is cut short.", path=path)
     return Elements(syntax, values, *pixel, size)

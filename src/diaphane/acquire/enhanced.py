@@ -31,7 +31,7 @@ def enhanced_planes(header: Header) -> list[Plane]:
     """
     try:
         with quiet():
-            data = parsed(header.path)
+            data = parsed(header.path, limits=header.limits)
             shared = _first(data, "SharedFunctionalGroupsSequence")
             frames = list(data.get("PerFrameFunctionalGroupsSequence", None) or [])
             if len(frames) != header.frames:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from diaphane.acquire import raster
@@ -53,7 +54,9 @@ def open_dicom(path: Path, *, shown: str | None = None, options: ReadOptions = A
     return Dataset("dicom", tuple(_distinct(entries)))
 
 
-def open_class_folders(path: Path, *, stack: bool | None = None) -> Dataset | None:
+def open_class_folders(
+    path: Path, *, stack: bool | None = None, options: ReadOptions = AS_IS
+) -> Dataset | None:
     """A folder of images per class, or that below ``train``, ``val`` and ``test``.
 
     A file is a case; so is a folder of slices inside a class folder. ``None`` where the
@@ -63,21 +66,22 @@ def open_class_folders(path: Path, *, stack: bool | None = None) -> Dataset | No
     if not folders or any(p.is_file() and is_readable_name(p) for p in visible(path)):
         return None
     entries: list[Entry] = []
+    how = _Reading(stack, options)
     if all(p.name.lower() in _SPLIT_FOLDERS for p in folders):
         for folder in folders:
             for inner in (p for p in visible(folder) if p.is_dir()):
-                entries += _class_entries(
-                    inner, path, _SPLIT_FOLDERS[folder.name.lower()], stack=stack
-                )
+                entries += _class_entries(inner, path, _SPLIT_FOLDERS[folder.name.lower()], how)
     else:
         for folder in folders:
-            entries += _class_entries(folder, path, None, stack=stack)
+            entries += _class_entries(folder, path, None, how)
     if not entries:
         return None
     return Dataset("class_folders", tuple(entries), ("label",), classes_of(entries, ("label",)))
 
 
-def open_images(path: Path, *, stack: bool, shown: str | None = None) -> Dataset:
+def open_images(
+    path: Path, *, stack: bool, shown: str | None = None, options: ReadOptions = AS_IS
+) -> Dataset:
     """The images of a folder: one stack of its pictures, or a case for each.
 
     Volumes (NIfTI, MetaImage, NRRD) are always a case each. A folder that holds only folders
@@ -89,7 +93,7 @@ def open_images(path: Path, *, stack: bool, shown: str | None = None) -> Dataset
         When there are none.
     """
     typed = shown if shown is not None else str(path)
-    entries = _image_entries(path, typed, stack=stack)
+    entries = _image_entries(path, typed, _Reading(stack, options))
     if not entries:
         others = sum(1 for p in path.rglob("*") if p.is_file())
         raise EmptyInput(
@@ -139,7 +143,7 @@ def _series_reader(series: SeriesHeader) -> Callable[[], Parts]:
     return read
 
 
-def _file_reader(path: Path, options: ReadOptions = AS_IS) -> Callable[[], Parts]:
+def _file_reader(path: Path, options: ReadOptions) -> Callable[[], Parts]:
     def read() -> Parts:
         loaded = load(path, options=options)
         return Parts({"image": loaded.volume}, None, loaded.source, loaded.identity)
@@ -147,17 +151,24 @@ def _file_reader(path: Path, options: ReadOptions = AS_IS) -> Callable[[], Parts
     return read
 
 
-def _stack_reader(folder: Path) -> Callable[[], Parts]:
+def _stack_reader(folder: Path, options: ReadOptions) -> Callable[[], Parts]:
     def read() -> Parts:
         files = raster.slices_of(folder)
-        return Parts({"image": raster.read_stack(folder, files)}, None, SourceRef(files))
+        volume = raster.read_stack(folder, files, limits=options.limits)
+        return Parts({"image": volume}, None, SourceRef(files))
 
     return read
 
 
-def _class_entries(
-    folder: Path, root: Path, split: str | None, *, stack: bool | None
-) -> list[Entry]:
+@dataclass(frozen=True)
+class _Reading:
+    """How folders of pictures are read."""
+
+    stack: bool | None
+    options: ReadOptions
+
+
+def _class_entries(folder: Path, root: Path, split: str | None, how: _Reading) -> list[Entry]:
     names = Pseudonymiser.load()
     entries = []
     label = {"label": folder.name}
@@ -165,29 +176,30 @@ def _class_entries(
         name = path.relative_to(root).as_posix()
         key = names.pseudonym(name, "case")
         if path.is_file() and is_readable_name(path):
-            entries.append(Entry(name, key, key, _file_reader(path), label, split))
-        elif path.is_dir() and stack is not False and raster.slices_of(path):
-            entries.append(Entry(name, key, key, _stack_reader(path), label, split))
-        elif path.is_dir() and stack is False:
+            entries.append(Entry(name, key, key, _file_reader(path, how.options), label, split))
+        elif path.is_dir() and how.stack is not False and raster.slices_of(path):
+            entries.append(Entry(name, key, key, _stack_reader(path, how.options), label, split))
+        elif path.is_dir() and how.stack is False:
             for picture in raster.slices_of(path):
                 inner = picture.relative_to(root).as_posix()
                 inner_key = names.pseudonym(inner, "case")
                 # Pictures of one inner folder belong together, whoever it stands for.
-                entries.append(Entry(inner, inner_key, key, _file_reader(picture), label, split))
+                reader = _file_reader(picture, how.options)
+                entries.append(Entry(inner, inner_key, key, reader, label, split))
     return entries
 
 
-def _image_entries(path: Path, typed: str, *, stack: bool) -> list[Entry]:
+def _image_entries(path: Path, typed: str, how: _Reading) -> list[Entry]:
     entries = []
     inside = visible(path)
     pictures = [p for p in inside if p.is_file() and raster.is_raster(p)]
     volumes = [p for p in inside if p.is_file() and is_readable_name(p) and p not in set(pictures)]
-    if pictures and stack:
+    if pictures and how.stack:
         names = Pseudonymiser.load()
         key = names.pseudonym(typed, "case")
-        entries.append(Entry(typed, key, key, _stack_reader(path)))
+        entries.append(Entry(typed, key, key, _stack_reader(path, how.options)))
         pictures = []
-    entries += [file_entry(p, str(Path(typed) / p.name)) for p in pictures + volumes]
+    entries += [file_entry(p, str(Path(typed) / p.name), how.options) for p in pictures + volumes]
     for folder in (p for p in inside if p.is_dir()):
-        entries += _image_entries(folder, str(Path(typed) / folder.name), stack=stack)
+        entries += _image_entries(folder, str(Path(typed) / folder.name), how)
     return entries

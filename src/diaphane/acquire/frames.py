@@ -7,17 +7,18 @@ their process when header and frame disagree; both are compared first.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diaphane.acquire.bounds import LIMITS, require_proportion, require_voxels
+from diaphane.acquire.bounds import require_proportion, require_voxels
 from diaphane.acquire.codestreams import declared_size
 from diaphane.acquire.elements import DEFLATED
 from diaphane.acquire.headers import Header, read_header
-from diaphane.acquire.isolation import Budget, isolated
+from diaphane.acquire.isolation import Budget, Load, isolated
 from diaphane.acquire.jpeg12 import decode_jpeg12, is_jpeg12, may_need_extra
 from diaphane.acquire.parsing import parsed
 from diaphane.acquire.quiet import quiet
@@ -39,7 +40,6 @@ _OR_EXTRA = (
 )
 PRELOADED = ("pydicom.pixels", "gdcm", "openjpeg", "jpeg_ls", "rle")
 
-_AT_ONCE = 32 * 2**20
 _SIMPLEITK = 512 * 2**20  # address space that loading it takes
 # GDCM ends the process on some damaged frames of these; others decode them as well.
 _FIRST_CHOICE = frozenset(
@@ -48,7 +48,7 @@ _FIRST_CHOICE = frozenset(
 _TRUSTED = ("pyjpegls", "pylibjpeg", "pydicom")
 
 
-def decode(header: Header, frames: Sequence[int], limits: Limits = LIMITS) -> Iterator[Array]:
+def decode(header: Header, frames: Sequence[int]) -> Iterator[Array]:
     """Stored values of frames, ``(y, x)`` or RGB ``(y, x, 3)``, one after the other.
 
     Raises
@@ -57,27 +57,27 @@ def decode(header: Header, frames: Sequence[int], limits: Limits = LIMITS) -> It
         When the data are damaged or cut short, break the decoder, or no decoder knows the
         transfer syntax, which is named.
     OverLimit
-        When they take more memory or time than an image of their size needs.
+        When they take more memory or time than an image of their size needs, or than the limits
+        of the header allow.
     """
-    elements = header.elements
+    elements, limits = header.elements, header.limits
     if elements.pixel_length >= 0 and elements.syntax not in DEFLATED:
         yield from decode_here(header, frames)
         return
     require_voxels(header.path, header.rows * header.columns * header.frames, limits)
     require_proportion(header.path, header.bytes_expected, elements.file_size, limits)
     one = header.bytes_expected // max(header.frames, 1) + 1
-    step = max(1, _AT_ONCE // one)
-    loaded = _SIMPLEITK if is_jpeg12(header) else 0
-    for start in range(0, len(frames), step):
-        part = list(frames[start : start + step])
-        budget = Budget.of(one * len(part), elements.file_size, limits, loaded)
-        for _, pixels in isolated(frames_of, header.path, budget, frames=part):
-            yield pixels
+    task = Load(one, one * len(frames), elements.file_size, _SIMPLEITK if is_jpeg12(header) else 0)
+    told = {"frames": list(frames), "limits": asdict(limits)}
+    for _, pixels in isolated(frames_of, header.path, Budget.of(task, limits), **told):
+        yield pixels
 
 
-def frames_of(path: Path, frames: list[int]) -> Iterator[tuple[dict[str, Any], Array]]:
+def frames_of(
+    path: Path, frames: list[int], limits: dict[str, Any]
+) -> Iterator[tuple[dict[str, Any], Array]]:
     """:func:`decode_here` as a task of a worker process."""
-    for pixels in decode_here(read_header(path), frames):
+    for pixels in decode_here(read_header(path, Limits(**limits)), frames):
         yield {}, pixels
 
 
@@ -127,7 +127,7 @@ def decode_here(header: Header, frames: Sequence[int]) -> Iterator[Array]:
 def _frames(header: Header, frames: Sequence[int], decoder: Any, syntax: Any) -> Iterator[Array]:
     from pydicom.pixels import apply_color_lut
 
-    data = parsed(header.path, pixels=True)
+    data = parsed(header.path, pixels=True, limits=header.limits)
     if "TransferSyntaxUID" not in getattr(data, "file_meta", {}):
         data.file_meta.TransferSyntaxUID = syntax
     plugin = next((p for p in _TRUSTED if p in decoder.available_plugins), "")

@@ -79,7 +79,7 @@ def gather(paths: Sequence[str | Path], limits: Limits) -> Gathered:
         elif not path.exists():
             raise EmptyInput("There is no such file or folder.", path=path)
         elif path.name.upper().startswith(_INDEX):
-            files, missing = listed_files(path)
+            files, missing = listed_files(path, limits)
             found.files += files
             found.missing |= {path.parent / name: uid for name, uid in missing.items()}
             if not files and not missing:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from diaphane.acquire import nuclear
+from diaphane.acquire.declared import check_pixels
 from diaphane.acquire.enhanced import enhanced_planes
-from diaphane.acquire.headers import Header, check_pixels
+from diaphane.acquire.headers import Header
 from diaphane.acquire.mosaic import mosaic_planes
 from diaphane.acquire.planes import Plane, plane_of, stack
 from diaphane.acquire.sop_classes import ENHANCED_CLASSES

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diaphane.acquire.bounds import require_voxels
+from diaphane.acquire.attributes import TAGS
+from diaphane.acquire.bounds import LIMITS
 from diaphane.acquire.elements import (
     DOUBLE_PIXELS,
     FLOAT_PIXELS,
@@ -24,74 +25,8 @@ from diaphane.acquire.sop_classes import (
 from diaphane.acquire.traits import TAGS as TRAIT_TAGS
 from diaphane.acquire.traits import classic_traits
 from diaphane.core.errors import UnreadableFile
+from diaphane.core.options import Limits
 
-OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
-TAGS = {
-    "media_class": 0x00020002,
-    "charset": 0x00080005,
-    "image_type": 0x00080008,
-    "sop_class": 0x00080016,
-    "sop_uid": 0x00080018,
-    "study_date": 0x00080020,
-    "series_date": 0x00080021,
-    "acquisition_date": 0x00080022,
-    "series_time": 0x00080031,
-    "acquisition_time": 0x00080032,
-    "accession": 0x00080050,
-    "modality": 0x00080060,
-    "manufacturer": 0x00080070,
-    "description": 0x0008103E,
-    "patient_name": 0x00100010,
-    "patient_id": 0x00100020,
-    "birth_date": 0x00100030,
-    "sex": 0x00100040,
-    "body_part": 0x00180015,
-    "thickness": 0x00180050,
-    "between": 0x00180088,
-    "magnification": 0x00181114,
-    "imager_spacing": 0x00181164,
-    "kernel": 0x00181210,
-    "scanned_spacing": 0x00182010,
-    "regions": 0x00186011,
-    "study_uid": 0x0020000D,
-    "series_uid": 0x0020000E,
-    "series_number": 0x00200011,
-    "instance_number": 0x00200013,
-    "position": 0x00200032,
-    "orientation": 0x00200037,
-    "frame_of_reference": 0x00200052,
-    "samples": 0x00280002,
-    "photometric": 0x00280004,
-    "planar": 0x00280006,
-    "frames": 0x00280008,
-    "rows": 0x00280010,
-    "columns": 0x00280011,
-    "spacing": 0x00280030,
-    "bits_allocated": 0x00280100,
-    "bits_stored": 0x00280101,
-    "high_bit": 0x00280102,
-    "signed": 0x00280103,
-    "padding": 0x00280120,
-    "padding_limit": 0x00280121,
-    "calibration": 0x00280A02,
-    "intensity": 0x00281040,
-    "window_centre": 0x00281050,
-    "window_width": 0x00281051,
-    "intercept": 0x00281052,
-    "slope": 0x00281053,
-    "rescale_type": 0x00281054,
-    "voi_function": 0x00281056,
-    "modality_lut": 0x00283000,
-    "voi_lut": 0x00283010,
-    "radiopharmaceutical": 0x00540016,
-    "detectors": 0x00540022,
-    "concatenation": 0x00209161,
-    "units": 0x00541001,
-    "suv_type": 0x00541006,
-    **{f"overlay_{group:X}": group << 16 | 0x0010 for group in OVERLAY_GROUPS},
-    "shared_groups": 0x52009229,
-    "frame_groups": 0x52009230,
-}
 _NAMES = {tag: name for name, tag in (TAGS | TRAIT_TAGS).items()}
 
 _SECTION_MODALITIES = frozenset({"CT", "MR", "PT", "NM"})
@@ -124,6 +59,8 @@ class Header:
         UID shared by the parts of an object that was stored in several files.
     traits:
         What may tell volumes of one series apart, by name; see :mod:`~diaphane.acquire.traits`.
+    limits:
+        Within which it was read, and its pixels are to be.
     bytes_expected:
         Size of uncompressed pixels by rows, columns, frames, samples and bits.
     """
@@ -169,6 +106,7 @@ class Header:
     has_frame_groups: bool
     concatenation: str
     traits: Mapping[str, Any]
+    limits: Limits = LIMITS
 
     def states(self, name: str) -> bool:
         """Whether the file holds the attribute of this name in ``TAGS``, be it empty."""
@@ -242,15 +180,17 @@ class Header:
         return (bits + 7) // 8
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, limits: Limits = LIMITS) -> Header:
     """Header of one file.
 
     Raises
     ------
     UnreadableFile
         When it is damaged, cut short, or states numbers that cannot be.
+    OverLimit
+        Beyond ``limits``.
     """
-    elements = read_elements(path, _NAMES)
+    elements = read_elements(path, _NAMES, limits)
     text = {_NAMES[tag]: value for tag, value in elements.values.items()}
 
     def words(name: str) -> tuple[str, ...]:
@@ -331,54 +271,8 @@ def read_header(path: Path) -> Header:
         has_frame_groups="frame_groups" in text or "shared_groups" in text,
         concatenation=word("concatenation"),
         traits=classic_traits(text, word("manufacturer")),
+        limits=limits,
     )
-
-
-def check_pixels(header: Header) -> None:
-    """Refuse what cannot hold the image that it declares, before anything is allocated.
-
-    Raises
-    ------
-    UnreadableFile
-        When sizes are zero or the declared pixels do not fit into the file.
-    OverLimit
-        When there are more voxels than are read.
-    """
-    elements = header.elements
-    path = header.path
-    sizes = (header.rows, header.columns, header.frames, header.samples, header.bits_allocated)
-    if min(sizes) < 1 or header.bits_stored > header.bits_allocated or header.bits_stored < 1:
-        raise UnreadableFile(
-            f"The image size is not valid: {header.rows} rows, {header.columns} columns, "
-            f"{header.frames} frames, {header.bits_stored} of {header.bits_allocated} bits.",
-            path=path,
-        )
-    if header.slope == 0:
-        raise UnreadableFile(
-            "RescaleSlope is zero, which makes every voxel the same.",
-            path=path,
-            remedy="Export the image again.",
-        )
-    if elements.pixel_length < 0:  # encapsulated: each frame is held against its size when decoded
-        require_voxels(path, header.rows * header.columns * header.frames)
-        if header.frames > elements.file_size // 8:  # an item of nothing takes 8 bytes
-            raise UnreadableFile(f"{header.frames} frames cannot be in this file.", path=path)
-        return
-    expected = header.bytes_expected
-    if elements.pixel_length < expected:
-        raise UnreadableFile(
-            f"The header declares {expected} bytes of pixels, but {elements.pixel_length} "
-            "are stored.",
-            path=path,
-            remedy="Export the image again.",
-        )
-    if elements.pixel_offset > 0 and elements.pixel_offset + expected > elements.file_size:
-        missing = elements.pixel_offset + expected - elements.file_size
-        raise UnreadableFile(
-            f"The file is cut short: {missing} bytes of pixels are missing.",
-            path=path,
-            remedy="Copy or export it again.",
-        )
 
 
 def _words(value: bytes) -> tuple[str, ...]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from diaphane.acquire.bounds import LIMITS
 from diaphane.acquire.parsing import damaged, parsed
 from diaphane.acquire.quiet import quiet
 from diaphane.core.case import Identity
+from diaphane.core.options import Limits
 from diaphane.privacy import without_switches
 
 _FIELDS = {
@@ -21,7 +23,7 @@ _FIELDS = {
 }
 
 
-def read_identity(path: Path) -> Identity:
+def read_identity(path: Path, limits: Limits = LIMITS) -> Identity:
     """Identity in the DICOM file at ``path``, in its own character set.
 
     Raises
@@ -31,7 +33,7 @@ def read_identity(path: Path) -> Identity:
     """
     try:
         with quiet():
-            data = parsed(path, tags=_FIELDS.values())
+            data = parsed(path, tags=_FIELDS.values(), limits=limits)
             return Identity(**{name: _text(data, tag) for name, tag in _FIELDS.items()})
     except Exception as error:  # pydicom raises whatever a damaged file makes it meet
         raise damaged(path, error) from error

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diaphane.acquire import worker
-from diaphane.acquire.bounds import LIMITS
+from diaphane.acquire.bounds import LIMITS, SECONDS, SLOWEST
 from diaphane.core import errors
 from diaphane.core.errors import OverLimit, UnreadableFile
 from diaphane.core.options import Limits
@@ -38,10 +38,31 @@ _log = logging.getLogger(__name__)
 _START_SECONDS = 120.0
 _MOST_IDLE = 8
 _ALONE = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")}
+_ANY_BYTES = 448 * 2**20  # that any file may take, however small
 _SLOWEST = 4e6  # decoded bytes a second; healthy codecs do 10 to 200 million
 _TIMED_OUT = {1, -24}  # ended by its own watch, and by SIGXCPU
 
 Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a request is about, in bytes.
+
+    Attributes
+    ----------
+    array, decoded:
+        Of the largest array that it answers with, and of all of them.
+    stored:
+        Of the file.
+    libraries:
+        That are loaded within the request.
+    """
+
+    array: int
+    decoded: int
+    stored: int
+    libraries: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,7 +74,7 @@ class Budget:
     memory_bytes:
         Beyond what the worker has already.
     cpu_seconds, seconds:
-        Of the processor, and by the clock.
+        Of the processor, and by the clock; that stands still while the answer is awaited.
     """
 
     memory_bytes: int
@@ -61,16 +82,22 @@ class Budget:
     seconds: float
 
     @classmethod
-    def of(cls, decoded: int, stored: int, limits: Limits = LIMITS, loaded: int = 0) -> Budget:
-        """For an answer of ``decoded`` bytes from a file of ``stored`` bytes.
+    def of(cls, load: Load, limits: Limits = LIMITS) -> Budget:
+        """In proportion to the answer, but no more than a file of its size can honestly need.
 
-        ``loaded`` is what libraries take that are loaded within the request.
+        Whatever it declares, a small file gets less than 0.5 GiB and 5 s, with the memory of its
+        libraries on top. What ``limits`` state takes the place of the proportion.
         """
-        work = (decoded + stored) / _SLOWEST
+        memory = min(256 * 2**20 + 16 * load.array, _ANY_BYTES + 16 * load.stored)
+        work = (load.decoded + load.stored) / _SLOWEST
+        most = load.stored / SLOWEST
+        cpu, clock = min(3.0 + work, SECONDS + most), min(8.0 + 4.0 * work, 10.0 + 8.0 * most)
         return cls(
-            min(limits.memory_bytes, 256 * 2**20 + 16 * decoded + 4 * stored + loaded),
-            min(limits.seconds, 3.0 + work),
-            min(limits.seconds, 8.0 + 4.0 * work),
+            memory + 4 * load.stored + load.libraries
+            if limits.memory_bytes is None
+            else limits.memory_bytes,
+            cpu if limits.seconds is None else limits.seconds,
+            clock if limits.seconds is None else limits.seconds,
         )
 
 

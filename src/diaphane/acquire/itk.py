@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diaphane.acquire.bounds import LIMITS, MASK, require_proportion, require_voxels
-from diaphane.acquire.isolation import Budget, isolated
+from diaphane.acquire.bounds import LIMITS, require_proportion, require_voxels
+from diaphane.acquire.isolation import Budget, Load, isolated
 from diaphane.acquire.nifti import DEFLATE_LIMIT
 from diaphane.core.errors import (
     GeometryError,
@@ -22,6 +22,7 @@ from diaphane.core.errors import (
     UnreadableFile,
 )
 from diaphane.core.geometry import Geometry
+from diaphane.core.options import Limits
 from diaphane.core.volume import Volume
 
 SUFFIXES = (".mha", ".mhd", ".nrrd", ".nhdr")
@@ -34,9 +35,10 @@ _DATA_FILE = re.compile(
     re.IGNORECASE,
 )
 _HEADER_BYTES = 64 * 1024
+_MASK = 384 * 2**20  # as MASK; ITK and the program hold it at once
 
 
-def read_itk(path: Path) -> Volume:
+def read_itk(path: Path, limits: Limits = LIMITS) -> Volume:
     """The volume of a MetaImage (.mha, .mhd) or NRRD (.nrrd, .nhdr) file, in LPS.
 
     Spacing and place that the header leaves out are ``None``, not 1 mm at the origin.
@@ -57,8 +59,9 @@ def read_itk(path: Path) -> Volume:
     """
     stated = _stated(path)
     stored = _stored(path)
-    budget = Budget(max(LIMITS.memory_bytes, 8 * stored), 4.0 + stored / 4e6, 10.0 + stored / 1e6)
-    ((facts, voxels),) = isolated(image_of, path, budget)
+    grown = min(_MASK, DEFLATE_LIMIT * stored)
+    budget = Budget.of(Load(grown, grown, stored, grown), limits)
+    ((facts, voxels),) = isolated(image_of, path, budget, limits=asdict(limits))
     geometry = Geometry.from_dict(facts["geometry"])
     if not stated["spacing"]:
         geometry = replace(geometry, spacing=(None, None, None))
@@ -69,7 +72,7 @@ def read_itk(path: Path) -> Volume:
     return Volume(voxels, geometry).require_finite(str(path))
 
 
-def image_of(path: Path) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
+def image_of(path: Path, limits: dict[str, Any]) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
     """Voxels, geometry and number of dimensions, as a task of a worker process."""
     import SimpleITK as sitk
 
@@ -85,7 +88,7 @@ def image_of(path: Path) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
                 path=path,
                 remedy="Split it into volumes.",
             )
-        _require_room(reader, path)
+        _require_room(reader, path, Limits(**limits))
         sitk.ProcessObject.SetGlobalWarningDisplay(False)
         image = reader.Execute()
     except RuntimeError as error:
@@ -99,7 +102,7 @@ def image_of(path: Path) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
     if image.GetPixelID() == sitk.sitkFloat64:
         image = sitk.Cast(image, sitk.sitkFloat32)
     try:
-        volume = Volume.from_sitk(image)
+        volume = Volume.from_sitk(image, copy=False)
     except GeometryError as error:
         raise GeometryError(error.problem, path=path) from error
     yield {"geometry": volume.geometry.to_dict(), "dimensions": len(size)}, volume.voxels
@@ -160,7 +163,7 @@ def _stored(path: Path) -> int:
     return sum(f.stat().st_size for f in path.parent.iterdir() if f.name.startswith(stem))
 
 
-def _require_room(reader: Any, path: Path) -> None:
+def _require_room(reader: Any, path: Path, limits: Limits) -> None:
     """Refuse voxels that the file cannot hold, before they are read."""
     import SimpleITK as sitk
 
@@ -173,5 +176,5 @@ def _require_room(reader: Any, path: Path) -> None:
         raise UnreadableFile(
             f"The header declares {voxels} voxels, which {stored} bytes cannot hold.", path=path
         )
-    require_voxels(path, voxels)
-    require_proportion(path, grown, stored, small=MASK)
+    require_voxels(path, voxels, limits)
+    require_proportion(path, grown, stored, limits, small=_MASK)

@@ -96,7 +96,7 @@ def open_manifest(
     entries: list[Entry] = []
     groups: dict[str, str] = {}
     seen: dict[tuple[str, ...], int] = {}
-    masks = MaskReader([], read_names(folder / "labels.json"))
+    masks = MaskReader([], read_names(folder / "labels.json"), options)
     mask_files: list[Path] = []
     for row in rows:
         try:

@@ -18,6 +18,7 @@ from diaphane.acquire.drawn import is_mask_file, label_map, list_segments, only_
 from diaphane.acquire.reading import format_of, load
 from diaphane.acquire.segments import Segment, Target
 from diaphane.core.errors import DatasetError, InputError
+from diaphane.core.options import AS_IS, Limits, ReadOptions
 from diaphane.core.volume import Volume
 
 
@@ -39,10 +40,13 @@ class MaskReader:
         All masks of the data set.
     names:
         Label by value, from ``labels.json`` or ``dataset.json``; ``None`` when not given.
+    options:
+        How they are read.
     """
 
     files: Sequence[Path]
     names: Mapping[int, str] | None = None
+    options: ReadOptions = AS_IS
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _values: tuple[int, ...] | None = field(default=None, repr=False)
 
@@ -57,7 +61,7 @@ class MaskReader:
         InputError
             When it is damaged, or a DICOM mask has no place on the grid of the image.
         """
-        labels = read_labels(path, image, files, self.names)
+        labels = read_labels(path, image, files, self.names, self.options)
         voxels = labels.voxels
         if self.names is not None:
             unknown = sorted(set(np.unique(voxels).tolist()) - set(self.names) - {0})
@@ -81,11 +85,15 @@ class MaskReader:
                 found: set[int] = set()
                 for path in dict.fromkeys(self.files):
                     with contextlib.suppress(InputError):
-                        dicom = _dicom_mask(path)
+                        dicom = _dicom_mask(path, self.options.limits)
                         if dicom is None:
-                            found.update(int(v) for v in np.unique(_labels(path).voxels))
+                            found.update(
+                                int(v) for v in np.unique(_labels(path, self.options).voxels)
+                            )
                         else:
-                            found.update({0, *(s.number for s in list_segments(dicom))})
+                            found.update(
+                                {0, *(s.number for s in list_segments(dicom, self.options.limits))}
+                            )
                 self._values = tuple(sorted(found)) or (0,)
             return self._values
 
@@ -103,6 +111,7 @@ def read_labels(
     image: Volume,
     files: Sequence[Path] = (),
     names: Mapping[int, str] | None = None,
+    options: ReadOptions = AS_IS,
 ) -> Volume:
     """The mask at ``path`` with its own values, on the grid of ``image``.
 
@@ -115,22 +124,24 @@ def read_labels(
         Of the image, in slice order, where it is DICOM.
     names:
         Label by value.
+    options:
+        How it is read.
 
     Raises
     ------
     DatasetError
         When it is in colour, holds fractions, or does not fit the image.
     """
-    dicom = _dicom_mask(path)
+    dicom = _dicom_mask(path, options.limits)
     if dicom is not None:
-        opened = open_mask(dicom)
+        opened = open_mask(dicom, options.limits)
         values = _values_of(opened.segments, names)
         labels = label_map(opened, Target.of_files(image.geometry, files), list(values), "refuse")
         table = np.zeros(max(values, default=0) + 1, np.uint16)
         for number, value in values.items():
             table[number] = value
         return labels.with_voxels(_whole(table[labels.voxels], path))
-    mask = _labels(path)
+    mask = _labels(path, options)
     if mask.shape != image.shape:
         raise DatasetError(
             f"The mask has {_size(mask)} voxels, its image {_size(image)}.", path=path
@@ -183,11 +194,11 @@ def names_of(data: Any, path: Path) -> dict[int, str]:
     return names
 
 
-def _dicom_mask(path: Path) -> Path | None:
+def _dicom_mask(path: Path, limits: Limits) -> Path | None:
     """The DICOM SEG or RT Structure Set that ``path`` is, or holds; ``None`` for other masks."""
     if path.is_dir():
-        return None if raster.slices_of(path) else only_mask_in(path)
-    return path if format_of(path) == "dicom" and is_mask_file(path) else None
+        return None if raster.slices_of(path) else only_mask_in(path, limits)
+    return path if format_of(path) == "dicom" and is_mask_file(path, limits) else None
 
 
 def _values_of(segments: Sequence[Segment], names: Mapping[int, str] | None) -> dict[int, int]:
@@ -202,14 +213,14 @@ def _values_of(segments: Sequence[Segment], names: Mapping[int, str] | None) -> 
     return called or {segment.number: segment.number for segment in segments}
 
 
-def _labels(path: Path) -> Volume:
+def _labels(path: Path, options: ReadOptions) -> Volume:
     kind = "stack" if path.is_dir() and raster.slices_of(path) else format_of(path)
     if kind == "raster":
-        mask = raster.read_raster(path, indices=True)
+        mask = raster.read_raster(path, indices=True, limits=options.limits)
     elif kind == "stack":
-        mask = raster.read_stack(path, indices=True)
+        mask = raster.read_stack(path, indices=True, limits=options.limits)
     else:
-        mask = load(path).volume
+        mask = load(path, options=options).volume
     voxels = mask.voxels
     if voxels.ndim == 4:
         if not (voxels == voxels[:1]).all():

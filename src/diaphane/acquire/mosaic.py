@@ -88,7 +88,7 @@ def _stated(header: Header) -> tuple[int | None, Any]:
         with quiet():
             from nibabel.nicom import csareader
 
-            data = parsed(header.path)
+            data = parsed(header.path, limits=header.limits)
             found = csareader.get_csa_header(data, "image")
             stated = None if found is None else csareader.get_n_mosaic(found)
             normal = None if found is None else csareader.get_slice_normal(found)

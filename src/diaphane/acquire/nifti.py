@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diaphane.acquire.bounds import MASK, require_proportion, require_voxels
+from diaphane.acquire.bounds import LIMITS, MASK, require_proportion, require_voxels
 from diaphane.acquire.quiet import quiet
 from diaphane.core.errors import (
     GeometryError,
@@ -18,6 +18,7 @@ from diaphane.core.errors import (
     UnreadableFile,
 )
 from diaphane.core.geometry import Geometry
+from diaphane.core.options import Limits
 from diaphane.core.volume import Volume
 
 SUFFIXES = (".nii", ".nii.gz")
@@ -27,9 +28,10 @@ _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 _REVERSE = np.eye(4)[[2, 1, 0, 3]]
 # DEFLATE cannot shrink by more (RFC 1951).
 DEFLATE_LIMIT = 1100
+_PART = 2**24
 
 
-def read_nifti(path: Path, *, channels: int | None = None) -> Volume:
+def read_nifti(path: Path, *, channels: int | None = None, limits: Limits = LIMITS) -> Volume:
     """The volume of a NIfTI file, in LPS, its scaling applied.
 
     Where the file states neither sform nor qform, its spacing is kept and its place in the
@@ -42,6 +44,8 @@ def read_nifti(path: Path, *, channels: int | None = None) -> Volume:
     channels:
         Length of the fourth axis that is accepted as channels ``(c, z, y, x)``; a
         longer fourth axis is refused.
+    limits:
+        Bounds of reading.
 
     Raises
     ------
@@ -64,7 +68,7 @@ def read_nifti(path: Path, *, channels: int | None = None) -> Volume:
             shape = tuple(int(n) for n in image.shape)
             if min(shape, default=0) < 1:
                 raise UnreadableFile(f"The image size {shape} is not valid.", path=path)
-            _require_room(path, shape, image.get_data_dtype())
+            _require_room(path, shape, image.get_data_dtype(), limits)
             shape = _spatial_shape(shape, channels, path)
             data = _values(image.dataobj).reshape(shape, order="F")
     except (UnreadableFile, NotApplicable, OverLimit):
@@ -101,7 +105,7 @@ def _spatial_shape(shape: tuple[int, ...], channels: int | None, path: Path) -> 
     return shape
 
 
-def _require_room(path: Path, shape: tuple[int, ...], dtype: Any) -> None:
+def _require_room(path: Path, shape: tuple[int, ...], dtype: Any, limits: Limits) -> None:
     size = path.stat().st_size
     voxels = int(np.prod([int(n) for n in shape], dtype=object))
     need = voxels * np.dtype(dtype).itemsize
@@ -113,19 +117,36 @@ def _require_room(path: Path, shape: tuple[int, ...], dtype: Any) -> None:
             path=path,
             remedy="Copy or export it again.",
         )
-    require_voxels(path, voxels)
-    require_proportion(path, need, size, small=MASK)
+    require_voxels(path, voxels, limits)
+    require_proportion(path, need, size, limits, small=MASK)
 
 
 def _values(stored: Any) -> NDArray[Any]:
     """Voxels, scaled plane by plane: doubles of all of them at once take up to eight times as much."""
-    raw: NDArray[Any] = np.asanyarray(stored.get_unscaled())
+    raw = _stored_values(stored)
     if (stored.slope, stored.inter) == (1, 0) or raw.dtype.kind not in "biuf":
         return raw
     scaled = np.empty(raw.shape, np.float32, order="F")
     for index in range(raw.shape[-1]):
         scaled[..., index] = raw[..., index] * float(stored.slope) + float(stored.inter)
     return scaled
+
+
+def _stored_values(stored: Any) -> NDArray[Any]:
+    """Voxels without scaling, in parts: gzip would hold all of them twice."""
+    from nibabel.openers import ImageOpener
+
+    if not isinstance(stored.file_like, str) or not stored.file_like.lower().endswith(".gz"):
+        return np.asanyarray(stored.get_unscaled())
+    found = np.empty(stored.shape, stored.dtype, order="F")
+    into = memoryview(found.reshape(-1, order="F").view(np.uint8).data)
+    with ImageOpener(stored.file_like) as file:
+        file.seek(stored.offset)
+        for start in range(0, len(into), _PART):
+            part = into[start : start + _PART]
+            if file.readinto(part) != len(part):
+                raise EOFError
+    return found
 
 
 def _plain_type(data: NDArray[Any], path: Path) -> NDArray[Any]:

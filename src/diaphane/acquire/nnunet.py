@@ -20,6 +20,7 @@ from diaphane.acquire.reading import Loaded, is_readable_name, load, visible
 from diaphane.core.case import SourceRef
 from diaphane.core.errors import DatasetError
 from diaphane.core.text import uncelled
+from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.core.volume import Volume
 from diaphane.privacy import Pseudonymiser
 
@@ -47,7 +48,7 @@ def is_nnunet(folder: Path) -> bool:
     return (folder / JSON).is_file() or folder.name in FOLDERS
 
 
-def open_nnunet(folder: Path, *, strict: bool = True) -> Dataset:
+def open_nnunet(folder: Path, options: ReadOptions = AS_IS, *, strict: bool = True) -> Dataset:
     """The data set of a folder with ``dataset.json``, or of its ``imagesTr`` or ``imagesTs``.
 
     Training cases are split by the first fold of ``splits_final.json`` where there is one;
@@ -78,7 +79,7 @@ def open_nnunet(folder: Path, *, strict: bool = True) -> Dataset:
     if not cases:
         raise DatasetError("There are no cases here.", path=folder)
     notes, label_names = _label_names(plan, root / JSON)
-    masks = MaskReader([f.mask for f in cases.values() if f.mask], label_names)
+    masks = MaskReader([f.mask for f in cases.values() if f.mask], label_names, options)
     folds = _folds(root / SPLITS_JSON, cases)
     groups = _groups(root / GROUPS, cases)
     has_test = any(files.test for files in cases.values())
@@ -216,15 +217,19 @@ def _found(root: Path, plan: Mapping[str, Any], channels: Sequence[str]) -> dict
 
 
 def _reader(files: _Files, channels: Sequence[str], masks: MaskReader) -> Any:
+    options = masks.options
+
     def read() -> Parts:
         if len(files.images) == 1:
             path = files.images[0]
             is_nifti = path.name.lower().endswith(nifti.SUFFIXES)
             # The decathlon keeps several channels as the fourth axis of one file.
             loaded = (
-                Loaded(nifti.read_nifti(path, channels=len(channels) or None))
+                Loaded(
+                    nifti.read_nifti(path, channels=len(channels) or None, limits=options.limits)
+                )
                 if is_nifti
-                else load(path)
+                else load(path, options=options)
             )
             volumes = {"image": _named(loaded.volume, channels[0] if channels else "")}
         else:
@@ -232,7 +237,7 @@ def _reader(files: _Files, channels: Sequence[str], masks: MaskReader) -> Any:
             for index, path in enumerate(files.images):
                 name = channels[index] if index < len(channels) else f"{index:04d}"
                 name = name if name not in volumes else f"{name} {index}"
-                volumes[name] = _named(load(path).volume, name)
+                volumes[name] = _named(load(path, options=options).volume, name)
         first = next(iter(volumes.values()))
         for volume in volumes.values():
             if not volume.geometry.close_to(first.geometry, 0.1):

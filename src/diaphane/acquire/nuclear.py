@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from diaphane.acquire.headers import Header
+from diaphane.acquire.parsing import parsed
 from diaphane.acquire.planes import Plane, plane_of
 from diaphane.acquire.quiet import quiet
 from diaphane.core.errors import GeometryError, UnreadableFile
@@ -39,11 +40,9 @@ def nuclear_volumes(header: Header) -> list[list[Plane]]:
     UnreadableFile
         When its vectors are damaged.
     """
-    import pydicom
-
     try:
         with quiet():
-            data = pydicom.dcmread(header.path, stop_before_pixels=True, force=True)
+            data = parsed(header.path, limits=header.limits)
             detector = (data.get("DetectorInformationSequence") or [data])[0]
             position = _numbers(detector.get("ImagePositionPatient")) or header.position
             orientation = _numbers(detector.get("ImageOrientationPatient")) or header.orientation

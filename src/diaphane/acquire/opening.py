@@ -47,7 +47,7 @@ def open_dataset(
         A regular expression that finds the group in each case's name: its first capture group, or
         all that it matches.
     options:
-        What may be repaired when DICOM is read, and the limits of archives.
+        What may be repaired when DICOM is read, and the limits of reading.
 
     Raises
     ------
@@ -88,10 +88,10 @@ def _opened(
     if has_dicom(place):
         return open_dicom(place, options=options)
     if not stack or _depth(place) > 1:
-        by_class = open_class_folders(place, stack=stack)
+        by_class = open_class_folders(place, stack=stack, options=options)
         if by_class is not None:
             return by_class
-    return open_images(place, stack=bool(stack))
+    return open_images(place, stack=bool(stack), options=options)
 
 
 def open_inputs(
@@ -116,7 +116,7 @@ def open_inputs(
     stack:
         Overrides whether a folder of pictures is one stack (``--as stack|images``).
     options:
-        What may be repaired when DICOM is read, and the limits of archives.
+        What may be repaired when DICOM is read, and the limits of reading.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def _input(
         return Dataset("images", (file_entry(place, typed, options),))
     if has_dicom(place):
         return open_dicom(place, shown=typed, options=options)
-    return open_images(place, stack=stack, shown=typed)
+    return open_images(place, stack=stack, shown=typed, options=options)
 
 
 def _tabled(
@@ -169,7 +169,7 @@ def _tabled(
     if (place / manifest.FILE).is_file():
         return manifest.open_manifest(place, options, strict=strict, subgroups=subgroups)
     if is_nnunet(place):
-        return open_nnunet(place, strict=strict)
+        return open_nnunet(place, options, strict=strict)
     archives = [p for p in visible(place) if p.suffix.lower() == ".npz"]
     if len(archives) == 1:
         return open_medmnist(archives[0], strict=strict)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diaphane.acquire.headers import OVERLAY_GROUPS, Header
+from diaphane.acquire.attributes import OVERLAY_GROUPS
+from diaphane.acquire.headers import Header
 from diaphane.acquire.parsing import damaged, parsed
 from diaphane.acquire.planes import Plane
 from diaphane.acquire.quiet import quiet
@@ -65,7 +66,7 @@ def _read(header: Header) -> Any:
     import pydicom
 
     with quiet():
-        data = parsed(header.path, pixels=True)
+        data = parsed(header.path, pixels=True, limits=header.limits)
         if "TransferSyntaxUID" not in getattr(data, "file_meta", {}):
             data.file_meta.TransferSyntaxUID = pydicom.uid.UID(header.elements.syntax)
     return data

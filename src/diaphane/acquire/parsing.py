@@ -12,12 +12,13 @@ from __future__ import annotations
 import io
 import os
 import struct
+import time
 import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from diaphane.acquire.bounds import LIMITS, require_proportion
+from diaphane.acquire.bounds import LIMITS, parsing_seconds, require_proportion
 from diaphane.acquire.quiet import quiet
 from diaphane.core.errors import InputError, OverLimit, UnreadableFile
 from diaphane.core.options import Limits
@@ -28,6 +29,7 @@ _LONG_FORM = frozenset({b"OB", b"OW", b"UN", b"UT", b"SQ", b"UC", b"UR"})
 _CHUNK = 2**20
 _META_BYTES = 64 * 1024
 _SMALL = 64 * 2**20  # pydicom holds what it inflates twice
+_READS = 64  # between looks at the clock
 
 
 def parsed(
@@ -53,18 +55,21 @@ def parsed(
     UnreadableFile
         When the file is damaged.
     OverLimit
-        When it is nested too deeply, or would grow out of proportion.
+        When it is nested too deeply, an element is too long, it takes too long to parse, or would
+        grow out of proportion.
     """
     import pydicom
 
     try:
-        with quiet(), dicom_stream(path, limits) as stream:
-            return pydicom.dcmread(
+        with quiet(), dicom_stream(path, limits, pixels=pixels) as stream:
+            data = pydicom.dcmread(
                 stream,
                 stop_before_pixels=not pixels,
                 force=True,
                 specific_tags=None if tags is None else list(tags),  # type: ignore[arg-type]
             )
+        require_shallow(data, path, limits)
+        return data
     except InputError:
         raise
     except RecursionError as error:
@@ -85,6 +90,30 @@ def damaged(path: Path, error: Exception, what: str = "DICOM header is") -> Inpu
     return UnreadableFile(f"The {what} damaged ({type(error).__name__}).", path=path)
 
 
+def require_shallow(data: Any, path: Path, limits: Limits) -> None:
+    """Refuse sequences inside sequences beyond the limit, of those that pydicom has parsed.
+
+    The others, of stated length, it parses a level at a time when they are asked for.
+
+    Raises
+    ------
+    OverLimit
+        Beyond ``limits.depth``.
+    """
+    level = [data]
+    for _ in range(limits.depth + 1):
+        level = [
+            item
+            for one in level
+            for element in one.values()
+            if element.VR == "SQ" and not isinstance(element.value, bytes | None)
+            for item in element.value
+        ]
+        if not level:
+            return
+    raise too_deep(path, limits)
+
+
 def too_deep(path: Path, limits: Limits = LIMITS) -> OverLimit:
     """Sequences inside sequences beyond the limit."""
     return OverLimit(
@@ -94,17 +123,46 @@ def too_deep(path: Path, limits: Limits = LIMITS) -> OverLimit:
     )
 
 
-class _Capped(io.BufferedReader):
-    """A file that is never asked for more than it has."""
+def too_long(path: Path, most: int, what: str = "An element") -> OverLimit:
+    """An element beyond what its kind may hold."""
+    return OverLimit(
+        f"{what} of the header is longer than {most} bytes.",
+        path=path,
+        remedy="The file is damaged, or made to do harm; export it again.",
+    )
+
+
+class _Bounded(io.BufferedReader):
+    """A file that is never asked for more than it has, nor than the limits allow."""
+
+    def __init__(self, path: Path, limits: Limits, *, pixels: bool) -> None:
+        super().__init__(io.FileIO(path))
+        self._path = path
+        self._size = os.fstat(self.fileno()).st_size
+        self._longest = self._size if pixels else limits.element_bytes
+        self._until = time.thread_time() + parsing_seconds(self._size, limits)
+        self._reads = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
+        self._reads += 1
+        if self._reads % _READS == 0 and time.thread_time() > self._until:
+            raise OverLimit(
+                "Its header takes too long to read.",
+                path=self._path,
+                remedy="The file is damaged, or made to do harm; export it again.",
+            )
         if size is not None and size > _CHUNK:
-            size = min(size, max(0, os.fstat(self.fileno()).st_size - self.tell()))
+            if size > self._longest and self._longest < self._size:
+                raise too_long(self._path, self._longest)
+            size = min(size, max(0, self._size - self.tell()))
         return super().read(size)
 
 
-def dicom_stream(path: Path, limits: Limits = LIMITS) -> io.BufferedReader:
+def dicom_stream(path: Path, limits: Limits = LIMITS, *, pixels: bool = False) -> io.BufferedReader:
     """The file, open for pydicom.
+
+    Reading it raises :class:`OverLimit` where an element (with ``pixels``, any but the longest
+    that fits) is longer than the limits allow, or where parsing takes too long.
 
     Raises
     ------
@@ -115,7 +173,7 @@ def dicom_stream(path: Path, limits: Limits = LIMITS) -> io.BufferedReader:
     OSError
         When it cannot be opened.
     """
-    stream = _Capped(io.FileIO(path))
+    stream = _Bounded(path, limits, pixels=pixels)
     try:
         meta, at = file_meta(stream.read(_META_BYTES))
         if _syntax(meta) == DEFLATED:

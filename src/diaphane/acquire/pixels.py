@@ -23,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diaphane.acquire.bounds import require_proportion, require_voxels
+from diaphane.acquire.declared import check_pixels
 from diaphane.acquire.elements import NATIVE_LITTLE, PIXEL_DATA
 from diaphane.acquire.frames import decode
-from diaphane.acquire.headers import Header, check_pixels
+from diaphane.acquire.headers import Header
 from diaphane.acquire.padding import replace_padding
 from diaphane.acquire.planes import Plane
 from diaphane.acquire.stored import is_inverted, stored_bits, stored_range, uses_modality_lut
@@ -58,11 +59,11 @@ def read_voxels(planes: Sequence[Plane], threads: int | None = None) -> Array:
     for (_, header), _ in files:
         check_pixels(header)
     _require_room(planes, [header for (_, header), _ in files])
-    if first.elements.pixel_length < 0:
-        # Compressed data may declare any size: one file must decode to it before the rest
+    colour = first.samples > 1 or first.photometric == "PALETTE COLOR"
+    if first.elements.pixel_length < 0 and len(planes) > 1 and not colour:
+        # Compressed data may declare any size: one frame must decode to it before the rest
         # is allocated.
         list(decode(first, [planes[0].frame]))
-    colour = first.samples > 1 or first.photometric == "PALETTE COLOR"
     kinds = {_kind(plane) for plane in planes}
     dtype = _join(kinds)
     shape = (len(planes), planes[0].rows, planes[0].columns)
@@ -82,11 +83,12 @@ def _require_room(planes: Sequence[Plane], headers: Sequence[Header]) -> None:
     """Refuse a volume too large, or too large for its files; each alone may be small."""
     first = planes[0].header
     place = first.path if len(headers) == 1 else first.path.parent
-    require_voxels(place, len(planes) * first.rows * first.columns)
+    require_voxels(place, len(planes) * first.rows * first.columns, first.limits)
     require_proportion(
         place,
         sum(header.bytes_expected for header in headers),
         sum(header.elements.file_size for header in headers),
+        first.limits,
     )
 
 

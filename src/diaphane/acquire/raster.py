@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diaphane.acquire.bounds import require_proportion
-from diaphane.acquire.isolation import Budget, isolated
+from diaphane.acquire.bounds import LIMITS, require_proportion
+from diaphane.acquire.isolation import Budget, Load, isolated
 from diaphane.acquire.quiet import quiet
 from diaphane.core.errors import (
     EmptyInput,
@@ -23,10 +24,12 @@ from diaphane.core.errors import (
     UnreadableFile,
 )
 from diaphane.core.geometry import Geometry
+from diaphane.core.options import Limits
 from diaphane.core.volume import Volume
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
+PRELOADED = ("PIL.TiffImagePlugin", "PIL.JpegImagePlugin", "PIL.PngImagePlugin")
 MAX_PIXELS = 400_000_000
 _LARGE = 4_000_000  # pixels; from here a worker process costs little
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "DIB")
@@ -47,7 +50,7 @@ def is_raster(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def read_raster(path: Path, *, indices: bool = False) -> Volume:
+def read_raster(path: Path, *, indices: bool = False, limits: Limits = LIMITS) -> Volume:
     """The picture as a volume: grey ``(1, y, x)``, colour ``(3, 1, y, x)``.
 
     Pages of a TIFF are slices. Spacing is ``None``: dots per inch say nothing of the patient.
@@ -59,6 +62,8 @@ def read_raster(path: Path, *, indices: bool = False) -> Volume:
         A PNG, JPEG, TIFF or BMP file.
     indices:
         Palette pictures give their indices instead (label maps).
+    limits:
+        Bounds of reading.
 
     Raises
     ------
@@ -69,7 +74,7 @@ def read_raster(path: Path, *, indices: bool = False) -> Volume:
     GeometryError
         When pages of a TIFF have different sizes.
     """
-    pages = _pages(path, indices=indices)
+    pages = _pages(path, limits, indices=indices)
     first = pages[0]
     if any(page.shape != first.shape for page in pages):
         raise GeometryError("Pages have different sizes or kinds of pixel.", path=path)
@@ -81,7 +86,11 @@ def read_raster(path: Path, *, indices: bool = False) -> Volume:
 
 
 def read_stack(
-    folder: Path, files: Sequence[Path] | None = None, *, indices: bool = False
+    folder: Path,
+    files: Sequence[Path] | None = None,
+    *,
+    indices: bool = False,
+    limits: Limits = LIMITS,
 ) -> Volume:
     """The pictures of a folder, in natural order of their names, as one stack.
 
@@ -99,7 +108,7 @@ def read_stack(
         raise EmptyInput("There are no pictures here.", path=folder)
 
     def load(path: Path) -> Array:
-        return read_raster(path, indices=indices).voxels
+        return read_raster(path, indices=indices, limits=limits).voxels
 
     if len(found) < _THREADS_FROM:
         pages = [load(path) for path in found]
@@ -134,40 +143,43 @@ def _size(voxels: Array) -> str:
     return f"{x} x {y}{colour} {voxels.dtype}"
 
 
-def _pages(path: Path, *, indices: bool) -> list[Array]:
+def _pages(path: Path, limits: Limits, *, indices: bool) -> list[Array]:
     """The pages; in a worker process where a native decoder could be led astray."""
     stored = path.stat().st_size
     with _opened(path) as image:
-        _require_size(image, path, stored)
+        _require_size(image, path, stored, limits)
         doubtful = image.format not in ("PNG", "BMP", "JPEG") or "progressive" in image.info
         if not (doubtful or image.width * image.height > _LARGE or _is_deep_colour(image, path)):
             return [_pixels(image, indices=indices)]
         one = 4 * image.width * image.height
-    budget = Budget.of(one + 20 * stored, stored, loaded=_SIMPLEITK)
-    return [page for _, page in isolated(pages_of, path, budget, indices=indices)]
+    budget = Budget.of(Load(one, one + 20 * stored, stored, _SIMPLEITK), limits)
+    told = {"indices": indices, "limits": asdict(limits)}
+    return [page for _, page in isolated(pages_of, path, budget, **told)]
 
 
-def pages_of(path: Path, indices: bool) -> Iterator[tuple[dict[str, Any], Array]]:
+def pages_of(
+    path: Path, indices: bool, limits: dict[str, Any]
+) -> Iterator[tuple[dict[str, Any], Array]]:
     """Pages of a picture, as a task of a worker process."""
-    stored, total = path.stat().st_size, 0
+    stored, total, bounds = path.stat().st_size, 0, Limits(**limits)
     with _opened(path) as image:
         if _is_deep_colour(image, path):
             yield {}, _deep_colour(path)
             return
         for number in range(getattr(image, "n_frames", 1) if image.format == "TIFF" else 1):
             image.seek(number)
-            _require_size(image, path, stored)
+            _require_size(image, path, stored, bounds)
             page = _pixels(image, indices=indices)
             total += page.nbytes
-            require_proportion(path, total, stored)
+            require_proportion(path, total, stored, bounds)
             yield {}, page
 
 
-def _require_size(image: Any, path: Path, stored: int) -> None:
-    pixels = image.width * image.height
-    if pixels > MAX_PIXELS:
-        raise OverLimit(f"The picture has more than {MAX_PIXELS} pixels.", path=path)
-    require_proportion(path, pixels * len(image.getbands()), stored)
+def _require_size(image: Any, path: Path, stored: int, limits: Limits) -> None:
+    pixels, most = image.width * image.height, min(MAX_PIXELS, limits.pixels)
+    if pixels > most:
+        raise OverLimit(f"The picture has more than {most} pixels.", path=path)
+    require_proportion(path, pixels * len(image.getbands()), stored, limits)
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def read(
     threads:
         Reading threads; ``None`` for one per core, at most 8.
     options:
-        What may be repaired (gantry tilt, uneven spacing), and the limits of archives.
+        What may be repaired (gantry tilt, uneven spacing), and the limits of reading.
 
     Raises
     ------
@@ -89,11 +89,11 @@ def load(
     if kind == "dicom":
         return _load_dicom(path, series, threads, options)
     if kind == "nifti":
-        return Loaded(nifti.read_nifti(path), SourceRef([path]))
+        return Loaded(nifti.read_nifti(path, limits=options.limits), SourceRef([path]))
     if kind == "itk":
-        return Loaded(itk.read_itk(path), SourceRef([path]))
+        return Loaded(itk.read_itk(path, options.limits), SourceRef([path]))
     if kind == "raster":
-        return Loaded(raster.read_raster(path), SourceRef([path]))
+        return Loaded(raster.read_raster(path, limits=options.limits), SourceRef([path]))
     if path.stat().st_size == 0:
         raise EmptyInput("The file is empty.", path=path)
     remedy = (
@@ -165,9 +165,10 @@ def _load_folder(
     if has_dicom(path):
         return _load_dicom(path, series, threads, options)
     if pictures and not volumes:
-        return Loaded(raster.read_stack(path, pictures), SourceRef(pictures))
+        stack = raster.read_stack(path, pictures, limits=options.limits)
+        return Loaded(stack, SourceRef(pictures))
     if len(volumes) == 1 and not pictures:
-        return load(volumes[0])
+        return load(volumes[0], options=options)
     if volumes:
         raise AmbiguousInput(
             f"There are {len(volumes) + len(pictures)} images in this folder.",

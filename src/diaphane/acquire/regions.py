@@ -66,7 +66,7 @@ def regions_of(header: Header) -> tuple[Region, ...]:
     name = "SequenceOfUltrasoundRegions"
     try:
         with quiet():
-            data = parsed(header.path, tags=[name])
+            data = parsed(header.path, tags=[name], limits=header.limits)
             return tuple(_region(item) for item in data.get(name) or [])
     except Exception as error:  # pydicom raises whatever a damaged file makes it meet
         raise damaged(header.path, error, "ultrasound regions are") from error

@@ -20,10 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diaphane.acquire.bounds import LIMITS
 from diaphane.acquire.parsing import damaged, parsed
 from diaphane.acquire.quiet import quiet
 from diaphane.acquire.segments import Segment, Target
 from diaphane.core.errors import GeometryError, MissingSpacing
+from diaphane.core.options import Limits
 
 _CLOSED = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})
 _ON_SLICE = 0.1  # of a slice
@@ -54,11 +56,11 @@ class StructureSet:
 
     kind = "contours"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limits: Limits = LIMITS) -> None:
         self.path = path
         try:
             with quiet():
-                data = parsed(path)
+                data = parsed(path, limits=limits)
                 self._contours = _contours(data)
                 self.segments, self._frames = _regions(data, self._contours)
         except Exception as error:  # pydicom raises whatever a damaged file makes it meet

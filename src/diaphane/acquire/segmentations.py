@@ -13,14 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diaphane.acquire.bounds import LIMITS
+from diaphane.acquire.declared import check_pixels
 from diaphane.acquire.elements import NATIVE_LITTLE
 from diaphane.acquire.frames import decode
-from diaphane.acquire.headers import Header, check_pixels, read_header
+from diaphane.acquire.headers import Header, read_header
 from diaphane.acquire.parsing import damaged, parsed
 from diaphane.acquire.quiet import quiet
 from diaphane.acquire.segments import Segment, Target
 from diaphane.core.errors import GeometryError, NotApplicable, UnreadableFile
 from diaphane.core.geometry import Geometry
+from diaphane.core.options import Limits
 
 _ON_SLICE = 0.1  # of a slice
 _PARALLEL = 1e-3
@@ -56,13 +59,13 @@ class Segmentation:
         For slide microscopy, whose tiles are not read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limits: Limits = LIMITS) -> None:
         self.path = path
-        self._header = read_header(path)
+        self._header = read_header(path, limits)
         check_pixels(self._header)
         try:
             with quiet():
-                data = parsed(path)
+                data = parsed(path, limits=limits)
                 self.kind = str(data.get("SegmentationType", "BINARY")).lower()
                 self._maximum = float(data.get("MaximumFractionalValue", 255) or 255)
                 self._reference = str(data.get("FrameOfReferenceUID", "") or "")

@@ -67,7 +67,7 @@ class SeriesHeader:
     resampling:
         How sheared or uneven sections come onto the grid.
     options:
-        What may be repaired, and the limits of archives.
+        What may be repaired, and the limits of reading.
     rooms:
         Folders of unpacked archives that must live as long as this.
     """
@@ -112,7 +112,7 @@ class SeriesHeader:
     @property
     def identity(self) -> Identity:
         """Whose it is; read from the first file, never shown."""
-        return read_identity(self.planes[0].header.path)
+        return read_identity(self.planes[0].header.path, self.options.limits)
 
     def matches(self, wanted: str) -> bool:
         """Whether ``wanted`` names this series: its UID, number, ``number.index``, or key."""
@@ -257,7 +257,7 @@ def find_series(paths: Paths, options: ReadOptions = AS_IS) -> SeriesList:
     others: list[tuple[Path, str]] = []
     for path in found:
         try:
-            header = read_header(path)
+            header = read_header(path, options.limits)
         except InputError as error:
             rejected.append((path, error))
             continue

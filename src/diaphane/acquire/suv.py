@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diaphane.acquire.headers import Header
+from diaphane.acquire.parsing import parsed
 from diaphane.acquire.planes import Plane
 from diaphane.acquire.quiet import quiet
 
@@ -69,14 +70,12 @@ class _Unknown(Exception):
 
 def uptake_of(planes: Sequence[Plane], kind: Kind = "bw") -> Uptake:
     """The factor from the values of a PET series to SUV, or why there is none."""
-    import pydicom
-
     header = planes[0].header
     if not is_pet(header):
         return Uptake(kind, None, "not a PET image")
     try:
         with quiet():
-            data = pydicom.dcmread(header.path, stop_before_pixels=True, force=True)
+            data = parsed(header.path, limits=header.limits)
             return Uptake(kind, _factor(data, planes, kind))
     except _Unknown as reason:
         return Uptake(kind, None, str(reason))

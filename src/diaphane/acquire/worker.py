@@ -15,9 +15,10 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,11 +47,10 @@ def main() -> None:
             if not line:
                 os._exit(0)
             request = json.loads(line)
+            _unbound()  # loading is not the request's
             task = _task(request["module"], request["function"])
-            # Its thread needs nothing of Python: it ends this process also inside a codec.
-            faulthandler.dump_traceback_later(request["seconds"], exit=True, file=nowhere)
             _bound(request["cpu_seconds"], request["memory_bytes"])
-            _answer(answers, task, request)
+            _answer(answers, task, request, _Clock(request["seconds"], nowhere))
 
 
 def _task(module: str, function: str) -> Task:
@@ -63,14 +63,35 @@ def _task(module: str, function: str) -> Task:
     return task
 
 
-def _answer(answers: BinaryIO, task: Task, request: Mapping[str, Any]) -> None:
+class _Clock:
+    """Ends this process after so many seconds of work; waiting for the reader does not count."""
+
+    def __init__(self, seconds: float, nowhere: TextIO) -> None:
+        self._left, self._nowhere = seconds, nowhere
+        self.go()
+
+    def go(self) -> None:
+        """Work begins."""
+        self._since = time.monotonic()
+        # Its thread needs nothing of Python: it ends this process also inside a codec.
+        faulthandler.dump_traceback_later(max(self._left, 0.001), exit=True, file=self._nowhere)
+
+    def rest(self) -> None:
+        """Work pauses."""
+        faulthandler.cancel_dump_traceback_later()
+        self._left -= time.monotonic() - self._since
+
+
+def _answer(answers: BinaryIO, task: Task, request: Mapping[str, Any], clock: _Clock) -> None:
     from diaphane.core.errors import DiaphaneError
 
     try:
         for facts, array in task(Path(request["path"]), **request["arguments"]):
             whole = np.ascontiguousarray(array)
+            clock.rest()
             _send(answers, {"dtype": whole.dtype.str, "shape": whole.shape, "facts": facts})
             answers.write(whole.data.cast("B") if whole.size else b"")
+            clock.go()
     except DiaphaneError as error:
         told = {"error": error.code, "problem": error.problem, "remedy": error.remedy}
         _send(answers, told)
@@ -106,6 +127,12 @@ def _bound(cpu_seconds: float, memory_bytes: int) -> None:
     _limit("RLIMIT_CPU", int(used.ru_utime + used.ru_stime + cpu_seconds) + 1)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     _limit("RLIMIT_AS", pages * resource.getpagesize() + memory_bytes)
+
+
+def _unbound() -> None:
+    """Take the bounds of the last request off."""
+    for name in ("RLIMIT_CPU", "RLIMIT_AS"):
+        _limit(name, sys.maxsize)
 
 
 def _limit(name: str, soft: int) -> None:

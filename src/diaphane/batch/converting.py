@@ -253,7 +253,7 @@ def _write(loaded: Loaded, out: Path, form: str, how: Conversion) -> tuple[list[
         unit = "HU" if how.modality == "CT" else volume.unit
         volume = replace(volume, modality=how.modality, unit=unit)
     files = loaded.source.open_for_dicom_writer() if loaded.identity and loaded.source else ()
-    mask = None if how.mask is None else read_labels(how.mask, volume, files)
+    mask = None if how.mask is None else read_labels(how.mask, volume, files, options=how.options)
     if form != DICOM:
         if form == "png":
             volume = whole_numbers(volume, out)

@@ -21,7 +21,7 @@ from diaphane.cli.console import (
     verb,
 )
 from diaphane.cli.line import Authority, Certificate, Key, Timeout, Title, tls_of
-from diaphane.core.errors import EmptyInput, UnreadableFile, UsageError
+from diaphane.core.errors import EmptyInput, InputError, UsageError
 
 if TYPE_CHECKING:
     from diaphane.acquire.network import Delivery, Outgoing
@@ -113,7 +113,7 @@ def _files(paths: Sequence[Path]) -> tuple[list[Outgoing], list[tuple[Path, str]
         for file in [path] if named else sorted(p for p in path.rglob("*") if p.is_file()):
             try:
                 files.append(outgoing(file))
-            except UnreadableFile as error:
+            except InputError as error:
                 if named:
                     refused.append((file, error.problem))
     if not files:

@@ -20,10 +20,14 @@ class Limits:
         Declared length of one element that is not pixel data.
     pixels:
         Voxels of one volume.
-    archive_bytes, archive_ratio, archive_files:
-        Unpacked size of an archive, in all and against its packed size, and its number of files.
+    archive_bytes, archive_files:
+        Unpacked size of an archive, and its number of files.
+    archive_ratio:
+        Unpacked against packed size, of an archive and of any compressed image.
     memory_bytes, seconds:
-        Of the worker process that decodes compressed pixels.
+        Of the worker process that decodes one file, and ``seconds`` also of parsing its header.
+        ``None``: in proportion to the size of the file, with a floor, so that a small file takes
+        little whatever it declares (:class:`diaphane.acquire.isolation.Budget`).
     """
 
     depth: int = 32
@@ -32,8 +36,8 @@ class Limits:
     archive_bytes: int = 64 * 2**30
     archive_ratio: float = 200.0
     archive_files: int = 1_000_000
-    memory_bytes: int = 4 * 2**30
-    seconds: float = 120.0
+    memory_bytes: int | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class ReadOptions:
         Whether PET values become SUV, by body weight ("bw", or ``True``), lean body mass ("lbm")
         or body surface ("bsa"), where the file states all that this needs.
     limits:
-        Bounds of what archives unpack to. Headers, pixels and codecs keep the default bounds.
+        Bounds of reading, for headers, pixels, codecs and archives alike.
     """
 
     tilt: Repair = "refuse"

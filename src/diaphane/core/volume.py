@@ -124,13 +124,18 @@ class Volume:
         return image
 
     @classmethod
-    def from_sitk(cls, image: SimpleITK.Image, *, modality: str = "OT", unit: str = "1") -> Volume:
-        """The volume of a 2-D or 3-D SimpleITK image, placed as the image says."""
+    def from_sitk(
+        cls, image: SimpleITK.Image, *, modality: str = "OT", unit: str = "1", copy: bool = True
+    ) -> Volume:
+        """The volume of a 2-D or 3-D SimpleITK image, placed as the image says.
+
+        Without ``copy`` its voxels are those of a 3-D image, and good only while that lives.
+        """
         import SimpleITK as sitk
 
         if image.GetDimension() == 2:
-            image = sitk.JoinSeries(image)
-        voxels = sitk.GetArrayFromImage(image)
+            image, copy = sitk.JoinSeries(image), True
+        voxels = sitk.GetArrayFromImage(image) if copy else sitk.GetArrayViewFromImage(image)
         if image.GetNumberOfComponentsPerPixel() > 1:
             voxels = np.moveaxis(voxels, -1, 0)
         direction = np.asarray(image.GetDirection()).reshape(3, 3)

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from diaphane.acquire.bounds import LIMITS, require_proportion
+from diaphane.acquire.declared import check_pixels
+from diaphane.acquire.headers import read_header
+from diaphane.acquire.isolation import Budget, Load, isolated
 from diaphane.acquire.network.association import Line, associated
 from diaphane.acquire.network.peer import require_pynetdicom
+from diaphane.acquire.parsing import parsed
 from diaphane.acquire.quiet import quiet
-from diaphane.core.errors import DiaphaneError, NetworkError, UnreadableFile
+from diaphane.core.errors import DiaphaneError, NetworkError, OverLimit, UnreadableFile
+from diaphane.core.options import Limits
 
 _PLAIN = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+_UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID")
 _PAIRS = 60  # two contexts a pair of class and syntax, of 128 that an association may have
 REFUSED = {
     0xA700: "the peer is out of room",
@@ -46,22 +57,19 @@ class Delivery:
     converted: bool = False
 
 
-def outgoing(path: Path) -> Outgoing:
+def outgoing(path: Path, limits: Limits = LIMITS) -> Outgoing:
     """What a file is.
 
     Raises
     ------
     UnreadableFile
         Not a DICOM file, or one without its UIDs.
+    OverLimit
+        Beyond ``limits``.
     """
-    import pydicom
-
     try:
         with quiet():
-            data = pydicom.dcmread(
-                path, stop_before_pixels=True,
-                specific_tags=["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID"],
-            )  # fmt: skip
+            data = parsed(path, tags=_UIDS, limits=limits)
             return Outgoing(
                 path,
                 str(data.SOPClassUID),
@@ -69,6 +77,8 @@ def outgoing(path: Path) -> Outgoing:
                 str(data.file_meta.TransferSyntaxUID),
                 str(data.get("StudyInstanceUID", "")),
             )
+    except OverLimit:
+        raise
     except Exception as error:  # pydicom raises whatever a damaged file makes it meet
         raise UnreadableFile("Not a whole DICOM file, so it cannot be sent.", path=path) from error
 
@@ -165,16 +175,26 @@ def _sent(file: Outgoing, association: Any, accepted: set[tuple[str, str]], line
 
 
 def _unpacked(path: Path, target: Path, syntax: str) -> Path:
-    """A copy in an uncompressed transfer syntax."""
-    import pydicom
+    """A copy in an uncompressed transfer syntax, made by a worker process."""
+    header = read_header(path)
+    check_pixels(header)
+    require_proportion(path, header.bytes_expected, header.elements.file_size)
+    load = Load(header.bytes_expected, header.bytes_expected, header.elements.file_size)
+    ((_, content),) = isolated(plain_bytes, path, Budget.of(load), syntax=syntax)
+    target.write_bytes(content.data)
+    return target
 
+
+def plain_bytes(path: Path, syntax: str) -> Iterator[tuple[dict[str, Any], NDArray[np.uint8]]]:
+    """The bytes of the file in an uncompressed transfer syntax, as a task of a worker process."""
+    out = io.BytesIO()
     try:
         with quiet():
-            data: Any = pydicom.dcmread(path)
+            data = parsed(path, pixels=True)
             if data.file_meta.TransferSyntaxUID.is_compressed:
                 data.decompress(generate_instance_uid=False)
             data.file_meta.TransferSyntaxUID = syntax
-            data.save_as(target, implicit_vr=syntax == _PLAIN[1], little_endian=True)
+            data.save_as(out, implicit_vr=syntax == _PLAIN[1], little_endian=True)
     except Exception as error:  # a codec or pydicom, whatever the file makes them meet
         raise UnreadableFile("It cannot be unpacked for the peer.", path=path) from error
-    return target
+    yield {}, np.frombuffer(out.getbuffer(), np.uint8)

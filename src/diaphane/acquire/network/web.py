@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from diaphane.acquire.network.finding import LEVELS, Match, Query, as_text
 from diaphane.acquire.network.peer import Tls
 from diaphane.acquire.network.sending import Delivery, Outgoing
+from diaphane.acquire.parsing import parsed
 from diaphane.acquire.quiet import quiet
 from diaphane.core.errors import MissingExtra, NetworkError, UsageError
 from diaphane.core.files import replacing
@@ -115,13 +116,11 @@ class Web:
         NetworkError
             The service cannot be reached; what ``told`` heard of is there.
         """
-        import pydicom
-
         deliveries = []
         with self._client() as client:
             for file in files:
                 with self._errors(), quiet():
-                    answer = client.store_instances([pydicom.dcmread(file.path)])
+                    answer = client.store_instances([parsed(file.path, pixels=True)])
                 kept = {
                     str(i.ReferencedSOPInstanceUID) for i in answer.get("ReferencedSOPSequence", ())
                 }
