@@ -14,7 +14,7 @@ from diaphane.core.errors import OutputError
 from diaphane.learn.augment import Augmentation
 from diaphane.learn.cache import Cache
 from diaphane.learn.cases import read_cases
-from diaphane.learn.loading import Ahead
+from diaphane.learn.loading import Ahead, loading_threads
 from diaphane.learn.rhythm import Rhythm
 
 
@@ -121,3 +121,9 @@ def test_an_epoch_shows_every_case_once_in_even_batches(ball_run):
     assert (rhythm.steps, rhythm.look) == (40, 4)
     large = Rhythm.of(plan, 50_000)
     assert large.look == 4, "an epoch is too long to wait for"
+
+
+def test_a_gpu_is_fed_by_more_threads_than_a_cpu_beside_which_they_work() -> None:
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert [loading_threads(n, cpu) for n in (1, 4, 16)] == [1, 1, 2]
+    assert 2 <= loading_threads(1, gpu) <= 8

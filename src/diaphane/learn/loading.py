@@ -6,6 +6,7 @@ number of threads nor their pace changes what training sees.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,6 +17,9 @@ from typing import Generic, TypeVar
 import torch
 
 T = TypeVar("T")
+
+_BESIDE_GPU = 8
+"""Most threads that feed a GPU: beyond it they wait for each other's Python."""
 
 
 class Ahead(Generic[T]):
@@ -92,6 +96,11 @@ class Ahead(Generic[T]):
             self._next += 1
 
 
-def loading_threads(threads: int) -> int:
-    """Threads that make batches beside ``threads`` that compute: one, or two on a large machine."""
-    return 1 if threads <= 4 else 2
+def loading_threads(threads: int, device: torch.device) -> int:
+    """Threads that make batches beside ``threads`` that compute on ``device``.
+
+    One beside a CPU that computes, two on a large machine; a GPU leaves the cores to them.
+    """
+    if device.type == "cpu":
+        return 1 if threads <= 4 else 2
+    return min(_BESIDE_GPU, max(2, (os.cpu_count() or 2) - 1))

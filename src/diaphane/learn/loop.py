@@ -197,7 +197,8 @@ class Pupil:
         first, last = position.step, last_step(rhythm.steps, position.jump)
         if self._patience_is_over():  # and the process that found so was killed
             last = first
-        with Ahead(self.make, first, last, workers=loading_threads(self.task.threads)) as ahead:
+        feeders = loading_threads(self.task.threads, self.task.device)
+        with Ahead(self.make, first, last, workers=feeders) as ahead:
             for made in ahead:
                 self.one_step(made)
                 now, pace = time.monotonic(), laps.lap()

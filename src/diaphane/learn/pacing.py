@@ -79,7 +79,8 @@ def measure(
         last = min(_WARM + _TIMED, max(_WARM + 1, pupil.rhythm.steps))
         at = time.perf_counter()
         ends: list[float] = []
-        with Ahead(pupil.make, 0, last, workers=loading_threads(task.threads)) as ahead:
+        feeders = loading_threads(task.threads, task.device)
+        with Ahead(pupil.make, 0, last, workers=feeders) as ahead:
             for number, made in enumerate(ahead):
                 pupil.one_step(made)
                 _wait_for(task.device)

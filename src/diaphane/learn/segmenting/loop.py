@@ -16,7 +16,7 @@ from diaphane.bundle.segmentation import PatchSpec
 from diaphane.bundle.sliding import Lattice, slide
 from diaphane.core.errors import Diverged
 from diaphane.learn.budget import Laps, Watch, annealing, last_step
-from diaphane.learn.loading import Ahead
+from diaphane.learn.loading import Ahead, loading_threads
 from diaphane.learn.segmenting.cases import MaskStore
 from diaphane.learn.segmenting.looks import Look, Looks
 from diaphane.learn.segmenting.losses import segmentation_loss
@@ -90,7 +90,8 @@ def fit_member(
     plan, position = task.plan, pupil.position
     began, looking, losses = time.monotonic(), 0.0, []
     clock, laps = watch or Watch(), Laps()
-    with Ahead(pupil.batch, position.step, plan.steps, workers=1) as batches:
+    feeders = loading_threads(torch.get_num_threads(), task.device)
+    with Ahead(pupil.batch, position.step, plan.steps, workers=feeders) as batches:
         coming = iter(batches)
         while position.step < last_step(plan.steps, position.jump):
             losses.append(pupil.one_step(next(coming)))
