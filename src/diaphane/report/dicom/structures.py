@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def _dataset(**values: Any) -> Any:
 
 def _header(source: SourceImages, maker: Maker) -> Any:
     from pydicom.dataset import FileMetaDataset
-    from pydicom.uid import UID, ExplicitVRLittleEndian, RTStructureSetStorage
+    from pydicom.uid import UID, ImplicitVRLittleEndian, RTStructureSetStorage
 
     now = datetime.now(UTC).astimezone()
     uid, shows, sop_class = UID(new_uid()), maker.shows, RTStructureSetStorage
@@ -92,7 +93,8 @@ def _header(source: SourceImages, maker: Maker) -> Any:
             made[name] = source.first[name]
     stated = FileMetaDataset()
     stated.MediaStorageSOPClassUID, stated.MediaStorageSOPInstanceUID = sop_class, uid
-    stated.TransferSyntaxUID = ExplicitVRLittleEndian
+    # With explicit VR the points of one contour end at 64 KiB (PS3.5 6.2.2).
+    stated.TransferSyntaxUID = ImplicitVRLittleEndian
     made.file_meta = stated
     return made
 
@@ -133,20 +135,32 @@ def _roi(number: int, segment: Segment, source: SourceImages) -> Any:
 def _contours(number: int, segment: Segment, mask: NDArray[np.bool_], source: SourceImages) -> Any:
     items = []
     for z in np.flatnonzero(mask.any(axis=(1, 2))):
+        about = _dataset(ContourGeometricType="CLOSED_PLANAR")
+        if source.frames:
+            about.ContourImageSequence = [_image(source, int(z))]
+        same = list(about)  # what the contours of a slice have in common, made once
         for outline in outlines(mask[z]):
             points = np.column_stack([np.full(len(outline), float(z)), outline])
-            item = _dataset(
-                ContourGeometricType="CLOSED_PLANAR",
-                NumberOfContourPoints=len(points),
-                ContourData=[f"{v:.4f}" for v in source.geometry.to_patient(points).ravel()],
-            )
-            if source.frames:
-                item.ContourImageSequence = [_image(source, int(z))]
-            items.append(item)
+            items.append(_contour(source.geometry.to_patient(points), same))
     made = _dataset(ROIDisplayColor=list(segment.colour), ReferencedROINumber=number)
     if items:
         made.ContourSequence = items
     return made
+
+
+def _contour(points: NDArray[np.float64], same: Sequence[Any]) -> Any:
+    """An item of ContourSequence; a mask may have tens of thousands, hence text made at once."""
+    from pydicom import DataElement, Dataset
+
+    text = "\\".join(["%.4f"] * points.size) % tuple(points.ravel().tolist())
+    item = Dataset()
+    for element in (
+        *same,
+        DataElement("NumberOfContourPoints", "IS", str(len(points)), already_converted=True),
+        DataElement("ContourData", "DS", text, already_converted=True),
+    ):
+        item.add(element)
+    return item
 
 
 def _observation(number: int, segment: Segment) -> Any:
