@@ -101,10 +101,10 @@ def test_points():
 def test_ctrl_c_leaves_nothing(tmp_path):
     from diaphane.acquire.phantom import chest_phantom, write_dicom_series
 
-    phantom = chest_phantom(4, (2.5, 1.4, 1.4), (128, 264, 264), nodules=())
+    phantom = chest_phantom(4, (2.5, 2.8, 2.8), (128, 132, 132), nodules=())
     write_dicom_series(phantom, tmp_path / "scan")
     command = Command("analyze", tmp_path / "scan", "--with", "lung-ct", "--out", tmp_path / "out")
-    time.sleep(1.0)
+    time.sleep(0.5)
     command.send(signal.SIGINT)
     done = command.done()
     assert done.returncode == 130, done.stderr

@@ -105,7 +105,8 @@ def test_help_names_the_columns():
 def test_ctrl_c_leaves_nothing(bundle, stacks, tmp_path):
     """A person stops it in the middle: exit code 130 and no file."""
     script = (
-        "import sys\n"
+        "import signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in a background job
         "from diaphane import cli\n"
         "from diaphane.batch import predicting\n"
         "answers = predicting.answers\n"
