@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +11,7 @@ import pydicom
 import pytest
 
 import dicom_sources
+import ohif
 from diaphane.acquire import find_series
 from diaphane.core.finding import (
     Analysis,
@@ -29,53 +26,11 @@ from diaphane.report.dicom.source import SourceImages
 
 pytestmark = pytest.mark.integration
 
-HERE = Path(__file__).parent / "adapters"
-PACKAGES = ("@cornerstonejs/adapters@5.14.0", "@babel/runtime@7.26.10")
-
 
 @pytest.fixture(scope="module")
 def reader() -> Path:
-    """The script beside its packages, which are kept between runs."""
-    if shutil.which("npm") is None or shutil.which("node") is None:
-        pytest.skip("npm and node are not installed")
-    home = Path(tempfile.gettempdir()) / f"diaphane-adapters-{os.getuid()}"
-    core = home / "node_modules" / "@cornerstonejs" / "core"
-    if not core.exists():
-        home.mkdir(mode=0o700, exist_ok=True)
-        (home / "package.json").write_text('{"private": true, "type": "module"}')
-        done = subprocess.run(
-            ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--legacy-peer-deps",
-             *PACKAGES],
-            cwd=home, capture_output=True, text=True, check=False, timeout=300,
-        )  # fmt: skip
-        if done.returncode:
-            pytest.skip(f"npm could not install the adapters: {done.stderr[-300:]}")
-        core.mkdir()
-    about = '{"name": "@cornerstonejs/core", "type": "module", "main": "index.js"}'
-    (core / "package.json").write_text(about)
-    shutil.copy(HERE / "core.js", core / "index.js")
-    return Path(shutil.copy(HERE / "read_sr.mjs", home / "read_sr.mjs"))
-
-
-def read(reader: Path, sr: Path, source: SourceImages, folder: Path) -> dict:
-    planes = {}
-    geometry = source.geometry
-    for z in range(geometry.shape[0]):
-        _, uid, frames = source.reference(z)
-        direction = np.asarray(geometry.direction)
-        planes[f"{uid}:{frames[0] if frames else 1}"] = {
-            "position": geometry.to_patient((z, 0, 0)).tolist(),
-            "across": direction[:, 2].tolist(),
-            "down": direction[:, 1].tolist(),
-            "spacing": list(geometry.spacing[1:]),
-            "frameOfReferenceUID": source.first.FrameOfReferenceUID,
-        }
-    (folder / "images.json").write_text(json.dumps(planes))
-    done = subprocess.run(
-        ["node", reader, sr, folder / "images.json"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    """The adapters' script."""
+    return ohif.reader()
 
 
 def nodule(number: int, z: int, y: int, x: int, length: float) -> Finding:
@@ -130,7 +85,7 @@ def test_every_finding_appears_with_its_value(reader, tmp_path, kind) -> None:
     write_dicom(study, tmp_path)
     source = SourceImages.open(series.source, series.volume.geometry)
     assert source is not None
-    read_back = read(reader, tmp_path / "sr.dcm", source, tmp_path)
+    read_back = ohif.read(reader, tmp_path / "sr.dcm", source, tmp_path)
     told = {state["label"].split()[0]: state for state in read_back["told"]}
     assert sorted(told) == ["F1", "F2", "F3", "F4", "F5"]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -106,10 +108,29 @@ def test_a_study_that_the_app_refuses_is_put_aside_with_the_reason(
     assert (running.out / "studies" / job["name"]).is_dir()
 
 
+BLOCK = """
+import pathlib, sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "monai", "onnx", "sklearn"}:
+            raise ImportError(f"{name} is blocked")
+sys.meta_path.insert(0, Block())
+pathlib.Path(__file__).with_name("blocked").touch()
+"""
+
+
 @pytest.mark.shared_data
-def test_a_real_chest_comes_back_with_its_segmentation(
-    receive: Callable[..., Any], shared_data: Callable[[str], Path], tmp_path: Path
+def test_a_real_chest_comes_back_with_its_segmentation_without_torch(
+    receive: Callable[..., Any],
+    shared_data: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Analysed in a Python where torch cannot be imported; only DICOM results name the patient."""
+    block = tmp_path / "block"
+    block.mkdir()
+    (block / "sitecustomize.py").write_text(BLOCK)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(block), *filter(None, sys.path)]))
     sent = sorted(shared_data("lung_pet_ct_dx/A0001_L").rglob("*.dcm"))
     with peers.orthanc(tmp_path / "orthanc") as archive:
         running = receive(
@@ -117,4 +138,19 @@ def test_a_real_chest_comes_back_with_its_segmentation(
             "--send-to", f"ORTHANC@127.0.0.1:{archive.dicom}",
         )  # fmt: skip
         assert len(peers.storescu(running.port, sent)) == len(sent)
-        came_back(archive, running.out, sent)
+        results = came_back(archive, running.out, sent)
+    assert (block / "blocked").exists()
+    (folder,) = (running.out / "results").iterdir()
+    assert {p.name for p in folder.iterdir()} == {
+        "findings.json", "report.html", "report.txt", "masks.nii.gz", "seg.dcm", "sr.dcm",
+    }  # fmt: skip
+    for result in results:
+        (mine,) = (p for p in folder.glob("*.dcm") if peers.instance(p) == result.SOPInstanceUID)
+        assert pydicom.dcmread(mine) == result
+    findings = json.loads((folder / "findings.json").read_text())["findings"]
+    assert findings[0]["code"] == "mass"
+    patient = pydicom.dcmread(sent[0], stop_before_pixels=True)
+    for path in (p for p in folder.iterdir() if p.suffix in (".json", ".html", ".txt")):
+        said = path.read_text(encoding="utf-8")
+        for word in ("Lung_Dx", patient.PatientID, patient.StudyInstanceUID, str(running.out)):
+            assert word not in said
