@@ -11,7 +11,9 @@ import gzip
 import io
 import json
 import random
+import shutil
 import struct
+import tarfile
 import warnings
 import zipfile
 from pathlib import Path
@@ -607,8 +609,91 @@ def _change(data, where, tag, chance):
             where[tag].VR = element.VR
 
 
+# ------------------------------------------------------------------ archives and media
+
+_TRAPS = (
+    "../out.dcm", "a/../../out.dcm", "/tmp/out.dcm", "C:\\out.dcm", "..\\out.dcm", "a\x1b[2J\n.dcm",
+    "./a.dcm", "a/./b.dcm", "a//b.dcm", "\0.dcm", "x" * 300, "a/" * 60 + "a.dcm", "__MACOSX/a.dcm", ".hidden.dcm",
+    "labels.csv", "dataset.json", "a.zip", "a.npz", "series/0.dcm", "CON.dcm", "", ".", "\u202egpj.dcm",
+)  # fmt: skip
+_MODES = (0, 0o100644, 0o120777, 0o010600, 0o020600, 0o040755)
+
+
+def zipped(members, chance):
+    """A zip archive of ``(name, content)`` with a trap or none, and damage or none."""
+    out = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(out, "w") as archive:
+        warnings.simplefilter("ignore")
+        trap = chance.randrange(7)
+        for name, content in members:
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+        if trap < 3:
+            item = zipfile.ZipInfo(chance.choice(_TRAPS) or "a")
+            item.external_attr = chance.choice(_MODES) << 16 if trap == 0 else 0
+            archive.writestr(item, chance.choice((b"/etc/passwd", members[0][1])))
+        elif trap == 3:
+            packing = chance.choice((zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))
+            archive.writestr(
+                "big.dcm", members[0][1] + bytes(chance.choice((2**20, 2**24))), packing
+            )
+        elif trap == 4:
+            inner = io.BytesIO()
+            with zipfile.ZipFile(inner, "w") as deeper:
+                deeper.writestr("a.dcm", members[0][1])
+            archive.writestr("inner.zip", inner.getvalue())
+    found = out.getvalue()
+    return damaged(found, chance) if chance.random() < 0.6 else found
+
+
+def tarred(members, chance):
+    """A tar archive, plain or gzipped, with a trap or none, and damage or none."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode=chance.choice(("w", "w:gz"))) as archive:
+        for name, content in [*members, (chance.choice(_TRAPS) or "a", members[0][1])]:
+            item = tarfile.TarInfo(name.replace("\0", ""))
+            item.size = len(content)
+            if chance.random() < 0.2:
+                item.type, item.linkname, item.size = tarfile.SYMTYPE, "/etc/passwd", 0
+            archive.addfile(item, io.BytesIO(content))
+    found = out.getvalue()
+    return damaged(found, chance) if chance.random() < 0.5 else found
+
+
+def directory(names):
+    """A DICOMDIR that lists these file IDs, each the parts of a path, as one series."""
+    data = Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = uid.MediaStorageDirectoryStorage
+    data.file_meta.MediaStorageSOPInstanceUID = f"{_UID}9"
+    data.FileSetID = "DISC"
+    data.OffsetOfTheFirstDirectoryRecordOfTheRootDirectoryEntity = 0
+    records = []
+    for kind, parts in [("SERIES", None), *(("IMAGE", parts) for parts in names)]:
+        record = Dataset()
+        record.OffsetOfTheNextDirectoryRecord = 0
+        record.RecordInUseFlag = 0xFFFF
+        record.OffsetOfReferencedLowerLevelDirectoryEntity = 0
+        record.DirectoryRecordType = kind
+        if parts is None:
+            record.SeriesInstanceUID = f"{_UID}3"
+        else:
+            record["ReferencedFileID"] = pydicom.DataElement(
+                0x00041500, "CS", list(parts), validation_mode=0
+            )
+        records.append(record)
+    data.DirectoryRecordSequence = records
+    return data
+
+
+_IDS = (
+    ("..", "out"), ("/etc", "passwd"), ("IMAGES", "..", "..", "out"), ("IMAGES\0", "A"), ("",), (".",),
+    ("images", "a"), ("IMAGES", "NONE"), ("C:", "A"), ("IMAGES/A",), ("IMAGES",), ("\x1b[2J",), ("LINK",),
+)  # fmt: skip
+
+
 class Corpus:
-    """Any number of damaged files, each by its number."""
+    """Any number of damaged inputs, each by its number: files, archives and media."""
 
     def __init__(self, scratch):
         self.seeds = seeds(scratch)
@@ -617,8 +702,16 @@ class Corpus:
         self._dicom = [name for name in self._names if name.endswith(".dcm")]
 
     def make(self, number):
-        """Name and content of the file with this number; two of three are DICOM."""
+        """Name and content of the file with this number; of ten two are archives, most others DICOM."""
         chance = random.Random(number)
+        if number % 10 in (7, 8):
+            names = chance.sample(self._dicom, 2)
+            members = [(f"series/{index}.dcm", self.seeds["ct.dcm"]) for index in range(2)]
+            members += [(f"other/{name}", damaged(self.seeds[name], chance)) for name in names]
+            members = members[chance.randrange(3) :]
+            if number % 10 == 7:
+                return "a.zip", zipped(members, chance)
+            return chance.choice(("a.tar", "a.tar.gz", "a.zip")), tarred(members, chance)
         if number % 3 == 0:
             name = chance.choice(self._names)
             others = [self.seeds[chance.choice(self._names)]]
@@ -628,9 +721,41 @@ class Corpus:
             return name, damaged(self.seeds[name], chance, [self.seeds[chance.choice(self._dicom)]])
         return name, rewritten(self.objects[name.removesuffix(".dcm")], chance)
 
+    def image(self, index):
+        """A whole CT slice of one series."""
+        return dumped(ct(index))
+
+    def medium(self, number, folder):
+        """A folder with images and a damaged DICOMDIR; the path of that."""
+        chance = random.Random(number)
+        inner = folder / "IMAGES"
+        inner.mkdir(parents=True)
+        (folder / "LINK").symlink_to("/etc/passwd")
+        for name in ("A", "B"):
+            content = self.seeds[chance.choice(("ct.dcm", "us.dcm", "enhanced.dcm"))]
+            (inner / name).write_bytes(
+                content if chance.random() < 0.7 else damaged(content, chance)
+            )
+        listed = [("IMAGES", "A"), ("IMAGES", "B")]
+        listed += chance.sample(_IDS, chance.choice((0, 1, 1, 2)))
+        data = directory(listed)
+        kind = chance.randrange(4)
+        content = rewritten(data, chance) if kind == 0 else dumped(data)
+        (folder / "DICOMDIR").write_bytes(damaged(content, chance) if kind == 1 else content)
+        return folder / "DICOMDIR"
+
     def write(self, number, folder):
-        """The file on disk, under its name."""
+        """The file on disk, under its name; every tenth is a DICOMDIR beside its images."""
+        if number % 10 == 9:
+            return self.medium(number, Path(folder) / f"{number}_medium")
         name, data = self.make(number)
         path = Path(folder) / f"{number}_{name}"
         path.write_bytes(data)
         return path
+
+    def remove(self, path):
+        """What :meth:`write` wrote."""
+        if path.name == "DICOMDIR":
+            shutil.rmtree(path.parent)
+        else:
+            path.unlink()

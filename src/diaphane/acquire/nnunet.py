@@ -19,8 +19,8 @@ from diaphane.acquire.masks import MaskReader, names_of
 from diaphane.acquire.reading import Loaded, is_readable_name, load, visible
 from diaphane.core.case import SourceRef
 from diaphane.core.errors import DatasetError
-from diaphane.core.text import uncelled
 from diaphane.core.options import AS_IS, ReadOptions
+from diaphane.core.text import uncelled
 from diaphane.core.volume import Volume
 from diaphane.privacy import Pseudonymiser
 

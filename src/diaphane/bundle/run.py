@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from diaphane.bundle.prepare import PreparedCase
 from diaphane.core.errors import BundleCorrupt
 from diaphane.core.protocols import Runner
+from diaphane.core.runtime import onnx_runtime
 
 Floats = NDArray[np.float32]
 
@@ -77,8 +78,7 @@ class OnnxRunner:
         takes: tuple[str, ...] = INPUTS,
         gives: tuple[str, ...] = OUTPUTS,
     ) -> None:
-        import onnxruntime as ort
-
+        ort = onnx_runtime()
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.inter_op_num_threads = 1

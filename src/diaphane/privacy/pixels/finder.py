@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diaphane.core.runtime import onnx_runtime
 from diaphane.privacy.pixels.views import views
 
 Place = tuple[int, int, int, int]
@@ -125,8 +126,7 @@ def _run(grey: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @functools.cache
 def _session() -> Any:
-    import onnxruntime
-
+    onnxruntime = onnx_runtime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(MODEL), options, providers=["CPUExecutionProvider"])
