@@ -7,7 +7,6 @@ import stat
 import tempfile
 import weakref
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -93,17 +92,17 @@ def unpack(path: Path, limits: Limits) -> Unpacked:
         raise
     except FileExistsError as error:
         raise UnreadableFile("The archive names one file twice.", path=path) from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
-        raise UnreadableFile(
-            f"The archive is damaged ({type(error).__name__}).",
-            path=path,
-            remedy="Copy or pack it again.",
-        ) from error
     except OSError as error:
         raise UnreadableFile(
             f"The archive cannot be unpacked: {error.strerror or error}.",
             path=path,
             remedy="Make room where TMPDIR points to.",
+        ) from error
+    except Exception as error:  # zipfile raises whatever a damaged archive makes it meet
+        raise UnreadableFile(
+            f"The archive is damaged ({type(error).__name__}).",
+            path=path,
+            remedy="Copy or pack it again.",
         ) from error
     return room
 

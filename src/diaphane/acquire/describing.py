@@ -102,6 +102,7 @@ def describe_series(series: SeriesHeader) -> dict[str, Any]:
         "index": series.index,
         "key": series.key,
         "modality": series.modality,
+        "unit": series.unit,
         "shape": list(series.shape),
         "spacing": list(series.spacing),
         "orientation": facts["orientation"],

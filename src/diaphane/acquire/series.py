@@ -23,7 +23,7 @@ from diaphane.acquire.planes import Plane, Stack, stack
 from diaphane.acquire.resampling import Resampling
 from diaphane.acquire.sop_classes import DIRECTORY_CLASS
 from diaphane.acquire.splitting import Part
-from diaphane.acquire.suv import is_pet, to_uptake
+from diaphane.acquire.suv import is_pet, kind_of, require_uptake, to_uptake, unit_read
 from diaphane.acquire.telling import told_words, volume_facts
 from diaphane.core.case import Identified, Identity, Series, SourceRef
 from diaphane.core.errors import (
@@ -105,6 +105,11 @@ class SeriesHeader:
         return self.geometry.spacing
 
     @property
+    def unit(self) -> str:
+        """Of the values that :meth:`load` will give."""
+        return unit_read(self.planes, self.options) or unit_of(self.planes[0].header)
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """The files, in slice order."""
         return tuple(dict.fromkeys(plane.header.path for plane in self.planes))
@@ -154,7 +159,7 @@ class SeriesHeader:
         if self.resampling is not None:
             voxels = self.resampling.apply(voxels)
         if self.options.suv and is_pet(header):
-            kind = "bw" if self.options.suv is True else self.options.suv
+            kind = kind_of(self.options)
             voxels, unit, facts = to_uptake(voxels, self.planes, facts, kind, unit)
         volume = Volume(voxels, self.geometry, header.modality, unit, facts)
         grid = Stack(self.planes, self.geometry, self.resampling)
@@ -356,6 +361,7 @@ def _series(part: Part, index: int | None, options: ReadOptions) -> SeriesHeader
         spacing, stated = calibrated(header)
         shape = (len(planes), header.rows, header.columns)
         grid = Stack(tuple(planes), Geometry(shape, (None, *(spacing or (None, None)))))
+    require_uptake(planes, options)
     first = grid.planes[0].header
     alone = header.is_enhanced or header.is_mosaic or header.frames > 1 or not header.is_section
     names = Pseudonymiser.load()

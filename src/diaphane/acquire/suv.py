@@ -30,6 +30,8 @@ from diaphane.acquire.headers import Header
 from diaphane.acquire.parsing import parsed
 from diaphane.acquire.planes import Plane
 from diaphane.acquire.quiet import quiet
+from diaphane.core.errors import NotApplicable
+from diaphane.core.options import ReadOptions
 
 Kind = Literal["bw", "lbm", "bsa"]
 
@@ -102,6 +104,38 @@ def uptake_facts(planes: Sequence[Plane]) -> dict[str, Any]:
         return {}
     found = uptake_of(planes)
     return {"suv_problem": found.problem} if found.factor is None else {"suv_factor": found.factor}
+
+
+def kind_of(options: ReadOptions) -> Kind:
+    """The kind of SUV that is asked for."""
+    return "bw" if isinstance(options.suv, bool) else options.suv
+
+
+def unit_read(planes: Sequence[Plane], options: ReadOptions) -> str:
+    """Unit of PET values that become SUV by these options; "" for all others."""
+    if not (options.suv and is_pet(planes[0].header)):
+        return ""
+    found = uptake_of(planes, kind_of(options))
+    return "" if found.factor is None else found.unit
+
+
+def require_uptake(planes: Sequence[Plane], options: ReadOptions) -> None:
+    """Refuse PET whose values cannot become the SUV that is asked for.
+
+    Raises
+    ------
+    NotApplicable
+        Naming what is missing.
+    """
+    if not (options.suv_or_refuse and options.suv and is_pet(planes[0].header)):
+        return
+    found = uptake_of(planes, kind_of(options))
+    if found.factor is None:
+        raise NotApplicable(
+            f"The values cannot become {found.unit}: {found.problem}.",
+            path=planes[0].header.path.parent,
+            remedy="Read them as they are stored, or complete the header.",
+        )
 
 
 def to_uptake(

@@ -16,6 +16,7 @@ from diaphane.apps.versions import used_versions
 from diaphane.core.case import Case, Identified
 from diaphane.core.errors import AmbiguousInput, UsageError
 from diaphane.core.finding import Analysis, Assessment, Finding, Location
+from diaphane.core.options import ReadOptions
 from diaphane.core.protocols import Request
 from diaphane.core.volume import Volume
 from diaphane.diagnose import Region, assess, diameters, evidence_of, measurements
@@ -43,6 +44,11 @@ class Generic:
     bundle: Bundle
     name: str = "generic"
     version: str = "1"
+
+    @property
+    def reading(self) -> ReadOptions:
+        """How DICOM is read where nobody says it."""
+        return self.bundle.reading
 
     def analyze(self, request: Request) -> Analysis:
         """What the bundle says about the one case at ``request.path``.

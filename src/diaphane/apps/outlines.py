@@ -14,6 +14,7 @@ from diaphane.apps.study import Study
 from diaphane.apps.versions import used_versions
 from diaphane.core.case import Identified
 from diaphane.core.finding import Analysis, Finding, Measurement
+from diaphane.core.options import ReadOptions
 from diaphane.core.protocols import Request
 from diaphane.core.volume import Volume
 from diaphane.diagnose import Region, diameters, location, measurements, withheld
@@ -41,6 +42,11 @@ class Outlines:
     segmenter: Segmenter
     name: str = "outlines"
     version: str = "1"
+
+    @property
+    def reading(self) -> ReadOptions:
+        """How DICOM is read where nobody says it."""
+        return self.segmenter.reading
 
     def analyze(self, request: Request) -> Analysis:
         """What the bundle outlines in the one case at ``request.path``; raises as ``Generic``."""

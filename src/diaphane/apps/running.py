@@ -66,6 +66,12 @@ def find_app(name: str | Path, *, threads: int | None = None) -> Examiner:
     return Outlines(loaded) if isinstance(loaded, Segmenter) else Generic(loaded)
 
 
+def reading_of(app: Examiner) -> ReadOptions:
+    """How an app reads DICOM where nobody says it: a bundle's as its training cases were."""
+    said: ReadOptions = getattr(app, "reading", AS_IS)
+    return said
+
+
 def analyze(
     path: str | Path,
     with_: str | Path = "lung-ct",
@@ -79,7 +85,7 @@ def analyze(
     seg: str = "binary",
     rtstruct: bool = False,
     threads: int | None = None,
-    options: ReadOptions = AS_IS,
+    options: ReadOptions | None = None,
     progress: Progress = silent,
 ) -> Analysis:
     """What an app or a bundle finds in one study.
@@ -113,7 +119,7 @@ def analyze(
         Compute threads; ``None`` for all cores.
     options:
         What may be repaired when the study is read (gantry tilt, uneven spacing), and the
-        limits of reading.
+        limits of reading; ``None``: as the bundle says.
     progress:
         Told the stage and the share done.
 
@@ -148,6 +154,7 @@ def analyze(
         require_free(Path(out), place)
     app = find_app(with_, threads=threads)
     wanted = None if series is None else str(series)
+    options = options or reading_of(app)
     request = Request(place, points, wanted, stack, threads, progress, options)
     examined = recorded(app.examine(request))
     if out is not None:

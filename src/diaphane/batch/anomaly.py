@@ -12,6 +12,7 @@ from diaphane.batch.tables import Refusal, is_table, write_refusals
 from diaphane.bundle.anomaly import Anomaly, Detector, load_detector
 from diaphane.core.errors import InputError, UsageError
 from diaphane.core.files import replacing
+from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.core.protocols import Progress, silent
 from diaphane.core.tables import write_table
 from diaphane.report.masks import write_shares
@@ -37,6 +38,7 @@ def score_anomaly(
     *,
     maps: str | Path | None = None,
     stack: bool | None = None,
+    options: ReadOptions = AS_IS,
     progress: Progress = silent,
 ) -> AnomalySummary:
     """Hold inputs against a memory of what is normal, and write a CSV.
@@ -50,6 +52,8 @@ def score_anomaly(
     maps:
         Folder for one heat map per case on the input's own grid: an 8-bit PNG for a picture,
         ``.nii.gz`` otherwise.
+    options:
+        How DICOM is read; as the normal images were.
 
     Raises
     ------
@@ -72,7 +76,8 @@ def score_anomaly(
     refused: list[Refusal] = []
     for given in inputs:
         try:
-            entries.extend(open_inputs([given], sequences=sequences, stack=stack).entries)
+            opened = open_inputs([given], sequences=sequences, stack=stack, options=options)
+            entries.extend(opened.entries)
         except InputError as error:
             refused.append(Refusal.of(str(given), error))
     names, clashes = mask_names(entries) if folder is not None else ({}, [])

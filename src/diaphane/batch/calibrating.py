@@ -20,6 +20,7 @@ from diaphane.bundle import Bundle, Manifest, Seen, load_classifier
 from diaphane.bundle.loaded import SEEN
 from diaphane.bundle.manifest import NAME
 from diaphane.core.errors import DatasetError, OutputError, UsageError
+from diaphane.core.options import ReadOptions
 from diaphane.core.protocols import Progress, silent
 from diaphane.evaluate import (
     Classification,
@@ -75,6 +76,7 @@ def calibrate(
     lang: str = "en",
     seed: int = 0,
     rounds: int = 2000,
+    options: ReadOptions | None = None,
     progress: Progress = silent,
 ) -> CalibrationSummary:
     """Refit calibration, prediction sets, operating points and limits; the model stays.
@@ -125,7 +127,7 @@ def calibrate(
             f"'{called}' is no name for a bundle.",
             remedy="Use lower-case letters, digits, '.', '_' and '-'.",
         )
-    opened = open_dataset(dataset)
+    opened = open_dataset(dataset, options=options or bundle.reading)
     entries, kept = _entries(opened, split, Path(dataset))
     cases = _gather(bundle, opened, entries, Path(dataset), progress)
     level = _LEVEL if manifest.prediction_sets is None else manifest.prediction_sets.level

@@ -22,6 +22,7 @@ from diaphane.batch.truth import label_columns, truth_of
 from diaphane.bundle import AnyBundle, Segmenter, load_bundle
 from diaphane.bundle.loaded import SEEN
 from diaphane.core.errors import DatasetError, UsageError
+from diaphane.core.options import ReadOptions
 from diaphane.core.protocols import Progress, silent
 
 
@@ -36,6 +37,7 @@ def evaluate(
     seed: int = 0,
     rounds: int = 2000,
     outlining: Outlining = AS_SHIPPED,
+    options: ReadOptions | None = None,
     progress: Progress = silent,
 ) -> EvaluationSummary:
     """Predict a split of a labelled data set and judge the predictions.
@@ -58,6 +60,8 @@ def evaluate(
         Of the bootstrap over groups.
     outlining:
         How a segmentation bundle goes over images.
+    options:
+        How DICOM is read; ``None``: as the bundle says.
 
     Raises
     ------
@@ -75,10 +79,10 @@ def evaluate(
     if isinstance(bundle, str | Path):
         bundle = load_bundle(bundle)
     if isinstance(bundle, Segmenter):
-        asked = Judging(tuple(subgroups), include_seen, seed, rounds, outlining)
+        asked = Judging(tuple(subgroups), include_seen, seed, rounds, outlining, options)
         return evaluate_segmenter(bundle, dataset, split, folder, asked, progress=progress)
     manifest = bundle.manifest
-    opened = open_dataset(dataset, subgroups=subgroups)
+    opened = open_dataset(dataset, subgroups=subgroups, options=options or bundle.reading)
     named = label_columns(manifest, opened, dataset)
     entries, stored = take_entries(opened, manifest.seen, split, dataset)
     scored = ScoredClasses(manifest.task, manifest.classes, manifest.ordinal)

@@ -20,6 +20,7 @@ from diaphane.batch.truth import positive_class
 from diaphane.bundle import Seen
 from diaphane.core.errors import DatasetError, EmptyInput, InputError, UsageError
 from diaphane.core.evaluation import Evaluation
+from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.core.protocols import Progress, silent
 from diaphane.evaluate import Task
 
@@ -47,6 +48,8 @@ class Outside:
         it is left out, and listed in ``rejected.csv``.
     seed, rounds:
         Of the bootstrap over groups.
+    options:
+        How DICOM is read.
     """
 
     predictions: Path
@@ -57,6 +60,7 @@ class Outside:
     missing: str = "stop"
     seed: int = 0
     rounds: int = 2000
+    options: ReadOptions = AS_IS
 
 
 @dataclass(eq=False)
@@ -142,7 +146,7 @@ def score_predictions(
 
 
 def _scored(asked: Outside, progress: Progress) -> tuple[ScoredClasses | ScoredMasks, _Work]:
-    opened = open_dataset(asked.dataset, subgroups=asked.subgroups)
+    opened = open_dataset(asked.dataset, subgroups=asked.subgroups, options=asked.options)
     chosen = tuple(take_entries(opened, Seen(), asked.split, asked.dataset)[0])
     table, masks = find_predictions(asked.predictions)
     work = _Work(asked, opened, chosen, list(opened.notes))

@@ -12,7 +12,7 @@ from diaphane.batch.running import answers
 from diaphane.batch.tables import Refusal, cells, columns, is_table, write_refusals
 from diaphane.bundle import AnyBundle, Segmenter, load_bundle
 from diaphane.core.errors import InputError, UsageError
-from diaphane.core.options import AS_IS, ReadOptions
+from diaphane.core.options import ReadOptions
 from diaphane.core.protocols import Progress, silent
 from diaphane.core.tables import write_table
 
@@ -40,7 +40,7 @@ def predict(
     contributions: bool = False,
     stack: bool | None = None,
     drawing: Drawing = NO_MASKS,
-    options: ReadOptions = AS_IS,
+    options: ReadOptions | None = None,
     progress: Progress = silent,
 ) -> PredictionSummary:
     """Run a bundle on any number of inputs and write a CSV.
@@ -62,7 +62,8 @@ def predict(
     drawing:
         Where masks of a segmentation bundle go, and how they are made.
     options:
-        What may be repaired when DICOM is read, and the limits of reading.
+        What may be repaired when DICOM is read, and the limits of reading; ``None``: as the
+        bundle says.
 
     Raises
     ------
@@ -101,9 +102,10 @@ def predict(
         sequences = bundle.manifest.input.kind == "sequence"
     entries: list[Entry] = []
     refused: list[Refusal] = []
+    how = options or bundle.reading
     for given in inputs:
         try:
-            opened = open_inputs([given], sequences=sequences, stack=stack, options=options)
+            opened = open_inputs([given], sequences=sequences, stack=stack, options=how)
         except InputError as error:
             refused.append(Refusal.of(str(given), error))
         else:

@@ -21,6 +21,7 @@ from diaphane.bundle import Segmentation, SegmentationManifest, Segmenter
 from diaphane.bundle.loaded import SEEN
 from diaphane.core.case import Case
 from diaphane.core.errors import DatasetError
+from diaphane.core.options import ReadOptions
 from diaphane.core.protocols import Progress, silent
 from diaphane.core.volume import Volume
 from diaphane.report.run_facts import SegmentedExample
@@ -40,6 +41,7 @@ class Judging:
     seed: int = 0
     rounds: int = 2000
     outlining: Outlining = AS_SHIPPED
+    options: ReadOptions | None = None
 
 
 @dataclass(eq=False)
@@ -105,7 +107,9 @@ def evaluate_segmenter(
     """
     require_free(folder, dataset)
     manifest = segmenter.manifest
-    opened = open_dataset(dataset, subgroups=asked.subgroups)
+    opened = open_dataset(
+        dataset, subgroups=asked.subgroups, options=asked.options or segmenter.reading
+    )
     recode, notes = matched(manifest, opened, dataset)
     entries, stored = take_entries(opened, manifest.seen, split, dataset)
     names = {label.value: label.name for label in manifest.labels}

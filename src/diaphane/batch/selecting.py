@@ -16,6 +16,7 @@ from diaphane.batch.selecting_masks import Asked, Seen, ask_segmenter
 from diaphane.batch.tables import Refusal, is_table, write_refusals
 from diaphane.bundle import AnyBundle, Bundle, Segmenter, load_bundle
 from diaphane.core.errors import EmptyInput, InputError, UsageError
+from diaphane.core.options import ReadOptions
 from diaphane.core.protocols import Progress, silent
 from diaphane.core.tables import write_table
 
@@ -81,6 +82,7 @@ def select(
     out: str | Path | None = None,
     *,
     stack: bool | None = None,
+    options: ReadOptions | None = None,
     progress: Progress = silent,
 ) -> Selection:
     """Rank the cases that are worth labelling next.
@@ -98,6 +100,8 @@ def select(
         Cases to choose, at least 1.
     out:
         CSV file; nothing is written if ``None``.
+    options:
+        How DICOM is read; ``None``: as the bundle says.
 
     Raises
     ------
@@ -118,9 +122,11 @@ def select(
         stacks = loaded.manifest.input.kind == "sequence"
     entries: list[Entry] = []
     refused: list[Refusal] = []
+    how = options or loaded.reading
     for given in inputs:
         try:
-            entries.extend(open_inputs([given], sequences=stacks, stack=stack).entries)
+            opened = open_inputs([given], sequences=stacks, stack=stack, options=how)
+            entries.extend(opened.entries)
         except InputError as error:
             refused.append(Refusal.of(str(given), error))
     if isinstance(loaded, Segmenter):

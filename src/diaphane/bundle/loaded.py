@@ -15,6 +15,7 @@ from diaphane.bundle.prepare import case_hash
 from diaphane.bundle.segmentation import SegmentationManifest
 from diaphane.core.case import Case
 from diaphane.core.errors import BundleCorrupt
+from diaphane.core.options import ReadOptions
 
 if TYPE_CHECKING:
     from diaphane.preprocess import Recipe
@@ -55,6 +56,11 @@ class Loaded:
         self.card = files[CARD].decode("utf-8", "replace")
         self.licence = files[LICENCE].decode("utf-8", "replace")
         self.model = files[MODEL]
+
+    @property
+    def reading(self) -> ReadOptions:
+        """How DICOM was read for the cases that it learned from."""
+        return self.manifest.reading.options
 
     def __repr__(self) -> str:
         m = self.manifest

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal, Self
 
 from pydantic import (
@@ -18,8 +20,9 @@ from pydantic import (
 )
 
 from diaphane.core.decision import Calibration, OperatingPoint, PredictionSets
-from diaphane.core.errors import BundleCorrupt, BundleTooNew
+from diaphane.core.errors import BundleCorrupt, BundleTooNew, UsageError
 from diaphane.core.evaluation import Interval
+from diaphane.core.options import ReadOptions, Repair, Units
 
 SCHEMA_VERSION = 1
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -39,6 +42,46 @@ class Strict(BaseModel):
     """No unknown keys, no silent conversions, no NaN, no change after reading."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Reading(Strict):
+    """How DICOM was read for the cases that made it, and is for those that it judges.
+
+    Attributes
+    ----------
+    tilt, spacing:
+        Whether sheared or uneven slices are refused or resampled.
+    units:
+        What PET values are read as.
+    """
+
+    tilt: Repair = "refuse"
+    spacing: Repair = "refuse"
+    units: Units = "stored"
+
+    @classmethod
+    def stated(cls, values: Mapping[str, str]) -> Reading:
+        """Of the fields that are given, the others as they are by default.
+
+        Raises
+        ------
+        UsageError
+            For a field or a value that is none.
+        """
+        try:
+            return cls.model_validate_json(json.dumps(dict(values)))
+        except ValidationError as error:
+            where = ".".join(str(part) for part in error.errors()[0]["loc"])
+            raise UsageError(f"'{where}' is not said so of reading DICOM.") from error
+
+    @property
+    def options(self) -> ReadOptions:
+        """As the options of reading."""
+        return ReadOptions.of(self.tilt, self.spacing, self.units)
+
+
+AS_STORED: Mapping[str, str] = MappingProxyType({})
+"""Of :meth:`Reading.stated`: nothing is repaired."""
 
 
 class InputSpec(Strict):
@@ -129,6 +172,8 @@ class BundleFacts(Strict):
 
     Attributes
     ----------
+    reading:
+        How DICOM is read for it; left out of ``bundle.json`` where nothing is repaired.
     metrics, metrics_about:
         Figures with intervals, and how they were measured (split, n, groups, seed, ...).
     meaning:
@@ -143,6 +188,7 @@ class BundleFacts(Strict):
     name: str
     version: str = Field(min_length=1)
     title: str
+    reading: Reading = Reading()
     metrics: dict[str, Interval] = Field(default_factory=dict)
     metrics_about: dict[str, JsonValue] = Field(default_factory=dict)
     seen: Seen = Field(default_factory=Seen)
@@ -165,6 +211,8 @@ class BundleFacts(Strict):
         data = fields(self)
         if data.get("ordinal") is False:  # bundles from before there were grades stay as they are
             del data["ordinal"]
+        if self.reading == Reading():
+            data.pop("reading", None)
         last = {key: data.pop(key) for key in _LAST if key in data}
         return {**data, **last}
 

@@ -11,7 +11,6 @@ import typer
 from diaphane.cli.console import (
     JsonFlag,
     Lang,
-    Mend,
     QuietFlag,
     ReadAs,
     ReportLang,
@@ -19,8 +18,10 @@ from diaphane.cli.console import (
     Spacing,
     Threads,
     Tilt,
+    Units,
     progress_bar,
     read_options,
+    said_reading,
     say,
     say_json,
     stack_of,
@@ -66,8 +67,9 @@ def analyze(
         bool, typer.Option("--rtstruct", help="Write contours as rtstruct.dcm as well.")
     ] = False,
     layout: ReadAs = None,
-    tilt: Tilt = Mend.refuse,
-    spacing: Spacing = Mend.refuse,
+    tilt: Tilt = None,
+    spacing: Spacing = None,
+    units: Units = None,
     threads: Threads = None,
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
@@ -80,8 +82,12 @@ def analyze(
     For research only; not a medical device.
     """
     from diaphane import apps
+    from diaphane.apps.running import find_app, reading_of
 
     points = [parse_point(text) for text in at or ()]
+    options = None
+    if said_reading(tilt, spacing, units):
+        options = read_options(tilt, spacing, units, reading_of(find_app(with_)))
     with progress_bar(quiet=quiet, as_json=as_json) as progress:
         found = apps.analyze(
             study,
@@ -95,7 +101,7 @@ def analyze(
             seg=seg or "binary",
             rtstruct=rtstruct,
             threads=threads,
-            options=read_options(tilt, spacing),
+            options=options,
             progress=progress,
         )
     if any(code == "not_audited" for code, _ in found.notes):

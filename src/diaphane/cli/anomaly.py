@@ -16,8 +16,12 @@ from diaphane.cli.console import (
     QuietFlag,
     ReadAs,
     Seed,
+    Spacing,
     Threads,
+    Tilt,
+    Units,
     progress_bar,
+    read_options,
     say,
     say_json,
     stack_of,
@@ -60,6 +64,9 @@ def anomaly(
     ] = False,
     layout: ReadAs = None,
     name: Annotated[str, typer.Option("--name", help="Name of what is made (fit).")] = "normal",
+    tilt: Tilt = None,
+    spacing: Spacing = None,
+    units: Units = None,
     seed: Seed = 0,
     threads: Threads = None,
     quiet: QuietFlag = False,
@@ -70,7 +77,7 @@ def anomaly(
     fit NORMALS remembers what normal images look like. score DIR INPUT... tells for each input
     how unlike them it is, its place among held-out normals, and where.
     """
-    stack = stack_of(layout)
+    stack, reading = stack_of(layout), read_options(tilt, spacing, units)
     if action is Action.fit:
         if len(places) != 1 or maps is not None:
             raise UsageError(
@@ -84,7 +91,7 @@ def anomaly(
 
         options = FitOptions(
             encoder=encoder, everything=everything, seed=seed, name=name, threads=threads,
-            stack=stack,
+            stack=stack, options=reading,
         )  # fmt: skip
         with progress_bar(quiet=quiet, as_json=as_json) as progress:
             made = fit_anomaly(places[0], out, options, progress=progress)
@@ -116,7 +123,13 @@ def anomaly(
     detector = load_detector(places[0], threads=threads)
     with progress_bar(quiet=quiet, as_json=as_json) as progress:
         done = batch.score_anomaly(
-            detector, places[1:], out, maps=maps, stack=stack, progress=progress
+            detector,
+            places[1:],
+            out,
+            maps=maps,
+            stack=stack,
+            options=reading,
+            progress=progress,
         )
     if as_json:
         say_json(

@@ -16,10 +16,14 @@ from diaphane.cli.console import (
     QuietFlag,
     ReportLang,
     Seed,
+    Spacing,
     Threads,
+    Tilt,
+    Units,
     aligned,
     figure_words,
     progress_bar,
+    read_options,
     say,
     say_json,
     verb,
@@ -48,6 +52,9 @@ def calibrate(
         str | None, typer.Option("--name", help="Of the new bundle (default: the old one-site).")
     ] = None,
     lang: ReportLang = Lang.en,
+    tilt: Tilt = None,
+    spacing: Spacing = None,
+    units: Units = None,
     seed: Seed = 0,
     threads: Threads = None,
     quiet: QuietFlag = False,
@@ -73,6 +80,7 @@ def calibrate(
             name=name,
             lang=lang.value,
             seed=seed,
+            options=read_options(tilt, spacing, units, loaded.reading),
             progress=progress,
         )
     if as_json:

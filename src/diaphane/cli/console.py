@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 import typer
 
 from diaphane.core.errors import DiaphaneError
-from diaphane.core.options import ReadOptions
+from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.core.protocols import Progress, silent
 from diaphane.core.text import printable
 
@@ -105,17 +105,53 @@ class Mend(StrEnum):
     resample = "resample"
 
 
+class Measure(StrEnum):
+    """What PET values are read as."""
+
+    stored = "stored"
+    suv = "suv"
+    suv_lbm = "suv-lbm"
+    suv_bsa = "suv-bsa"
+
+
 Tilt = Annotated[
-    Mend, typer.Option("--tilt", help="Slices sheared by a tilted gantry: refuse or resample.")
+    Mend | None,
+    typer.Option(
+        "--tilt", help="Slices sheared by a tilted gantry: resample, or refuse (default)."
+    ),
 ]
 Spacing = Annotated[
-    Mend, typer.Option("--spacing", help="Slices at uneven distances: refuse or resample.")
+    Mend | None,
+    typer.Option("--spacing", help="Slices at uneven distances: resample, or refuse (default)."),
+]
+Units = Annotated[
+    Measure | None,
+    typer.Option(
+        "--units",
+        help="Values of DICOM PET: as stored (default), or SUV by body weight, lean body mass or "
+        "surface; refused where the header does not allow it.",
+    ),
 ]
 
 
-def read_options(tilt: Mend, spacing: Mend) -> ReadOptions:
-    """What the options of a verb allow when reading."""
-    return ReadOptions(tilt.value, spacing.value)
+def read_options(
+    tilt: Mend | None, spacing: Mend | None, units: Measure | None = None, like: ReadOptions = AS_IS
+) -> ReadOptions:
+    """What the options of a verb say of reading DICOM.
+
+    What nobody said is as in ``like``: a model's cases are read as those that it learned from.
+    """
+    return ReadOptions.of(
+        like.tilt if tilt is None else tilt.value,
+        like.spacing if spacing is None else spacing.value,
+        like.units if units is None else units.value,
+    )
+
+
+def said_reading(tilt: Mend | None, spacing: Mend | None, units: Measure | None) -> dict[str, str]:
+    """What the options of a verb say of reading DICOM, by the keys of a plan."""
+    said = {"tilt": tilt, "spacing": spacing, "units": units}
+    return {key: value.value for key, value in said.items() if value is not None}
 
 
 DONE, SOME_REFUSED, WRONG_USAGE, NOTHING_DONE, INTERRUPTED = 0, 1, 2, 3, 130

@@ -11,11 +11,11 @@ import typer
 from diaphane.cli.console import (
     JsonFlag,
     Layout,
-    Mend,
     QuietFlag,
     ReadAs,
     Spacing,
     Tilt,
+    Units,
     progress_bar,
     read_options,
     say,
@@ -85,8 +85,9 @@ def convert(
         Path | None, typer.Option(help="Where the mask goes (default: beside OUT).")
     ] = None,
     layout: ReadAs = None,
-    tilt: Tilt = Mend.refuse,
-    spacing: Spacing = Mend.refuse,
+    tilt: Tilt = None,
+    spacing: Spacing = None,
+    units: Units = None,
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
@@ -102,7 +103,7 @@ def convert(
 
     if mask_out is not None and mask is None:
         raise UsageError("--mask-out needs --mask.")
-    options = read_options(tilt, spacing)
+    options = read_options(tilt, spacing, units)
     with progress_bar(quiet=quiet, as_json=as_json) as progress:
         if to is None:
             how = Conversion(

@@ -11,11 +11,11 @@ import typer
 
 from diaphane.cli.console import (
     JsonFlag,
-    Mend,
     QuietFlag,
     Spacing,
     Threads,
     Tilt,
+    Units,
     read_options,
     say,
     say_json,
@@ -65,8 +65,9 @@ def denoise(
     reference: Annotated[
         Path | None, typer.Option(help="Noise-free image; adds PSNR and SSIM to the figures.")
     ] = None,
-    tilt: Tilt = Mend.refuse,
-    spacing: Spacing = Mend.refuse,
+    tilt: Tilt = None,
+    spacing: Spacing = None,
+    units: Units = None,
     threads: Threads = None,
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -85,7 +86,7 @@ def denoise(
     volume_format(out)
     if picture is not None and picture.suffix.lower() != ".png":
         raise UsageError("A picture is written as .png.", path=picture)
-    noisy = read(source, series=series, options=read_options(tilt, spacing))
+    noisy = read(source, series=series, options=read_options(tilt, spacing, units))
     truth = None if reference is None else read(reference)
     began = time.perf_counter()
     clean = _denoise(noisy, method, strength, threads)

@@ -16,9 +16,13 @@ from diaphane.cli.console import (
     Overlap,
     QuietFlag,
     Seed,
+    Spacing,
     Threads,
+    Tilt,
+    Units,
     figure_words,
     progress_bar,
+    read_options,
     say,
     say_json,
     verb,
@@ -75,6 +79,9 @@ def evaluate(
     overlap: Overlap = None,
     mirror: Mirror = None,
     memory: Memory = 2048,
+    tilt: Tilt = None,
+    spacing: Spacing = None,
+    units: Units = None,
     seed: Seed = 0,
     threads: Threads = None,
     quiet: QuietFlag = False,
@@ -109,6 +116,7 @@ def evaluate(
                 include_seen=include_seen,
                 seed=seed,
                 outlining=batch.Outlining(overlap, mirror, memory),
+                options=read_options(tilt, spacing, units, loaded.reading),
                 progress=progress,
             )
     else:
@@ -117,7 +125,14 @@ def evaluate(
         if include_seen:
             raise UsageError("--include-seen is for bundles: nobody knows what another tool saw.")
         asked = batch.Outside(
-            predictions, Path(what[0]), split, tuple(subgroup or ()), positive, missing, seed
+            predictions,
+            Path(what[0]),
+            split,
+            tuple(subgroup or ()),
+            positive,
+            missing,
+            seed,
+            options=read_options(tilt, spacing, units),
         )
         with progress_bar(quiet=quiet, as_json=as_json) as progress:
             done = batch.evaluate_predictions(asked, out, progress=progress)

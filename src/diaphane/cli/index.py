@@ -10,7 +10,6 @@ import typer
 
 from diaphane.cli.console import (
     JsonFlag,
-    Mend,
     QuietFlag,
     Spacing,
     Tilt,
@@ -69,8 +68,8 @@ def index(
     out: Annotated[
         Path, typer.Option(help="The table; at or above FOLDER.", metavar="labels.csv")
     ] = Path("labels.csv"),
-    tilt: Tilt = Mend.refuse,
-    spacing: Spacing = Mend.refuse,
+    tilt: Tilt = None,
+    spacing: Spacing = None,
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:

@@ -12,10 +12,10 @@ from diaphane.cli.console import (
     DONE,
     SOME_REFUSED,
     JsonFlag,
-    Mend,
     QuietFlag,
     Spacing,
     Tilt,
+    Units,
     progress_bar,
     read_options,
     say,
@@ -44,8 +44,9 @@ _SHOWN = 12
 def info(
     path: Annotated[Path, typer.Argument(help="A file, a folder, a study or a data set.")],
     *,
-    tilt: Tilt = Mend.refuse,
-    spacing: Spacing = Mend.refuse,
+    tilt: Tilt = None,
+    spacing: Spacing = None,
+    units: Units = None,
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
@@ -53,7 +54,7 @@ def info(
     from diaphane.acquire import describe
 
     with progress_bar(quiet=quiet, as_json=as_json) as progress:
-        found = describe(path, progress, read_options(tilt, spacing))
+        found = describe(path, progress, read_options(tilt, spacing, units))
     if as_json:
         say_json({"path": str(path), **found})
     else:
@@ -101,6 +102,7 @@ def _series_lines(path: str, found: Mapping[str, Any]) -> list[str]:
     for item in series:
         words = [item["description"], told_words(item["volume"])]
         words += ["(localizer)"] if item["localizer"] else []
+        words += [f"({item['unit']})"] if item["unit"].startswith("SUV") else []
         words += [f"({part} resampled)" for part in item["resampled"]]
         number = "-" if item["number"] is None else str(item["number"])
         rows.append(

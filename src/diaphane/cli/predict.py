@@ -11,7 +11,6 @@ from diaphane.cli.console import (
     BundleName,
     JsonFlag,
     Memory,
-    Mend,
     Mirror,
     Overlap,
     QuietFlag,
@@ -20,6 +19,7 @@ from diaphane.cli.console import (
     Spacing,
     Threads,
     Tilt,
+    Units,
     progress_bar,
     read_options,
     say,
@@ -71,8 +71,9 @@ def predict(
         bool, typer.Option("--resume", help="Keep what an interrupted run of this finished.")
     ] = False,
     layout: ReadAs = None,
-    tilt: Tilt = Mend.refuse,
-    spacing: Spacing = Mend.refuse,
+    tilt: Tilt = None,
+    spacing: Spacing = None,
+    units: Units = None,
     threads: Threads = None,
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
@@ -101,7 +102,7 @@ def predict(
             contributions=contributions,
             stack=stack_of(layout),
             drawing=drawing,
-            options=read_options(tilt, spacing),
+            options=read_options(tilt, spacing, units, loaded.reading),
             progress=progress,
         )
     if as_json:

@@ -10,11 +10,11 @@ import typer
 
 from diaphane.cli.console import (
     JsonFlag,
-    Mend,
     QuietFlag,
     Spacing,
     Threads,
     Tilt,
+    Units,
     read_options,
     say,
     say_json,
@@ -40,8 +40,9 @@ def preprocess(
         str | None, typer.Option(help="Which DICOM series, by UID or number.")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Before and after, as .html or .png.")] = None,
-    tilt: Tilt = Mend.refuse,
-    spacing: Spacing = Mend.refuse,
+    tilt: Tilt = None,
+    spacing: Spacing = None,
+    units: Units = None,
     threads: Threads = None,
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -62,7 +63,7 @@ def preprocess(
     if report is not None and report.suffix.lower() not in (".html", ".htm", ".png"):
         raise UsageError("A report is written as .html or .png.", path=report)
     steps = Recipe.from_file(recipe)
-    native = read(source, series=series, options=read_options(tilt, spacing))
+    native = read(source, series=series, options=read_options(tilt, spacing, units))
     labels = None if mask is None else read(mask)
     began = time.perf_counter()
     done = steps.apply(native, labels, threads=threads)

@@ -16,8 +16,12 @@ from diaphane.cli.console import (
     QuietFlag,
     ReadAs,
     Seed,
+    Spacing,
     Threads,
+    Tilt,
+    Units,
     progress_bar,
+    read_options,
     say,
     say_json,
     stack_of,
@@ -25,6 +29,7 @@ from diaphane.cli.console import (
     warn,
 )
 from diaphane.cli.train import require_learn, seconds_of
+from diaphane.core.options import AS_IS
 
 
 class How(StrEnum):
@@ -61,6 +66,9 @@ def pretrain(
     ] = False,
     name: Annotated[str, typer.Option("--name", help="Name of the encoder.")] = "encoder",
     layout: ReadAs = None,
+    tilt: Tilt = None,
+    spacing: Spacing = None,
+    units: Units = None,
     seed: Seed = 0,
     device: Device = "auto",
     threads: Threads = None,
@@ -77,9 +85,11 @@ def pretrain(
     from diaphane.learn.pretraining import PretrainOptions
     from diaphane.learn.pretraining import pretrain as learn
 
+    given = None if plan is None else Plan.read(plan)
+    like = AS_IS if given is None else given.reading.options
     options = PretrainOptions(
         method=method.value,
-        plan=None if plan is None else Plan.read(plan),
+        plan=given,
         seconds=seconds_of(time_budget),
         steps=steps,
         everything=everything,
@@ -88,6 +98,7 @@ def pretrain(
         device=device,
         threads=threads,
         stack=stack_of(layout),
+        options=read_options(tilt, spacing, units, like),
     )
     with progress_bar(quiet=quiet, as_json=as_json) as progress:
         done = learn(

@@ -13,8 +13,12 @@ from diaphane.cli.console import (
     JsonFlag,
     QuietFlag,
     ReadAs,
+    Spacing,
     Threads,
+    Tilt,
+    Units,
     progress_bar,
+    read_options,
     say,
     say_json,
     stack_of,
@@ -35,6 +39,9 @@ def select(
         Path | None, typer.Option("--out", help="CSV file to write.", metavar="FILE.csv")
     ] = None,
     layout: ReadAs = None,
+    tilt: Tilt = None,
+    spacing: Spacing = None,
+    units: Units = None,
     threads: Threads = None,
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
@@ -55,6 +62,7 @@ def select(
             n,
             out,
             stack=stack_of(layout),
+            options=read_options(tilt, spacing, units, loaded.reading),
             progress=progress,
         )
     if as_json:

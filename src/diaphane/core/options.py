@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Repair = Literal["refuse", "resample"]
+Units = Literal["stored", "suv", "suv-lbm", "suv-bsa"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class ReadOptions:
     suv:
         Whether PET values become SUV, by body weight ("bw", or ``True``), lean body mass ("lbm")
         or body surface ("bsa"), where the file states all that this needs.
+    suv_or_refuse:
+        Whether a PET series that does not is refused; else its values stay as they are.
     limits:
         Bounds of reading, for headers, pixels, codecs and archives alike.
     """
@@ -62,7 +65,24 @@ class ReadOptions:
     tilt: Repair = "refuse"
     spacing: Repair = "refuse"
     suv: bool | Literal["bw", "lbm", "bsa"] = False
+    suv_or_refuse: bool = False
     limits: Limits = field(default_factory=Limits)
+
+    @classmethod
+    def of(
+        cls, tilt: Repair = "refuse", spacing: Repair = "refuse", units: Units = "stored"
+    ) -> ReadOptions:
+        """As the verbs say it: SUV is asked for by its name, and refused where it cannot be."""
+        kinds: dict[Units, bool | Literal["bw", "lbm", "bsa"]] = {
+            "stored": False, "suv": "bw", "suv-lbm": "lbm", "suv-bsa": "bsa",
+        }  # fmt: skip
+        return cls(tilt, spacing, kinds[units], suv_or_refuse=units != "stored")
+
+    @property
+    def units(self) -> Units:
+        """``suv`` as the verbs say it."""
+        names: dict[bool | str, Units] = {False: "stored", "lbm": "suv-lbm", "bsa": "suv-bsa"}
+        return names.get(self.suv, "suv")
 
 
 AS_IS = ReadOptions()

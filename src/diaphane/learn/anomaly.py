@@ -30,6 +30,7 @@ from diaphane.bundle.anomaly import (
 )
 from diaphane.bundle.patches import nearest_distance, spread_core
 from diaphane.core.errors import DatasetError, DiaphaneError, OutputError, PlanError
+from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.core.protocols import Progress, silent
 from diaphane.learn.cases import Refused
 from diaphane.learn.pretrained import PretrainedEncoder, load_encoder, start_from
@@ -64,6 +65,8 @@ class FitOptions:
         Parts of the normals, by group; each is scored by a memory of the others.
     everything:
         Take cases of the validation and test parts too.
+    options:
+        How DICOM is read; inputs that are scored must be read likewise.
     """
 
     encoder: Path | None = None
@@ -75,6 +78,7 @@ class FitOptions:
     everything: bool = False
     threads: int | None = None
     stack: bool | None = None
+    options: ReadOptions = AS_IS
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +125,7 @@ def fit_anomaly(
     folder = Path(out)
     if folder.exists():
         raise OutputError("The folder exists already.", path=folder, remedy="Choose a new one.")
-    opened = open_unlabelled(Path(normals), stack=chosen.stack)
+    opened = open_unlabelled(Path(normals), stack=chosen.stack, options=chosen.options)
     entries = [e for e in opened.entries if chosen.everything or e.split in (None, "train")]
     opened = replace(opened, entries=tuple(entries))
     threads = chosen.threads or os.cpu_count() or 1

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from diaphane.bundle.manifest import Reading
 from diaphane.core.errors import PlanError
 from diaphane.core.files import write_text
 
@@ -21,6 +22,8 @@ class PlanFile(BaseModel):
     ----------
     reasons:
         Why, by key.
+    reading:
+        How DICOM is read, here and by the bundle that comes of it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,6 +34,7 @@ class PlanFile(BaseModel):
     version: str = "1"
     title: str = ""
     intended_use: str = ""
+    reading: Reading = Reading()
 
     def to_yaml(self) -> str:
         """The plan with each reason as a comment above its key."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diaphane.bundle.manifest import AS_STORED, Reading
 from diaphane.core.errors import PlanError
 from diaphane.core.files import write_bytes
 from diaphane.core.protocols import Progress, silent
@@ -67,6 +68,7 @@ def plan(
     name: str | None = None,
     concepts: Sequence[str] = (),
     group_regex: str | None = None,
+    reading: Mapping[str, str] = AS_STORED,
     time_budget: float | None = None,
     estimated: bool = True,
     stack: bool | None = None,
@@ -90,6 +92,8 @@ def plan(
         Names of ``concept:`` columns that enter the model.
     group_regex:
         What in a case's name is its group; see ``acquire.open_dataset``.
+    reading:
+        What differs in how DICOM is read: ``tilt``, ``spacing`` or ``units``, as the plan has them.
     time_budget:
         Seconds that training may take.
     estimated:
@@ -107,7 +111,8 @@ def plan(
     """
     from diaphane.acquire import open_dataset
 
-    opened = open_dataset(dataset, stack=stack, group_regex=group_regex)
+    stated = Reading.stated(reading)
+    opened = open_dataset(dataset, stack=stack, group_regex=group_regex, options=stated.options)
     workers = threads or os.cpu_count() or 1
     facts, refused = fingerprint(opened, threads=workers, progress=progress)
     progress("planning", 0.9)
@@ -115,6 +120,7 @@ def plan(
         facts, positive=positive, name=name or _name_of(Path(dataset)), concepts=concepts,
         group_regex=group_regex, time_budget=time_budget,
     )  # fmt: skip
+    made = made.model_copy(update={"reading": stated})
     if estimated:
         cost = estimate(made, cases=facts.cases)
         made = made.model_copy(update={"reasons": _with_cost(made.reasons, cost)})

@@ -26,6 +26,7 @@ from diaphane.core.errors import (
     OutputError,
     UsageError,
 )
+from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.core.protocols import Progress, silent
 from diaphane.learn.augment import Augmentation
 from diaphane.learn.budget import Budget, Laps, annealing, last_step
@@ -77,6 +78,8 @@ class PretrainOptions:
         Learn from cases of the validation and test parts too.
     name:
         Of the encoder; the dataset's if ``None``.
+    options:
+        How DICOM is read; ``None``: as the plan says, if there is one.
     """
 
     method: Method = "masked"
@@ -90,6 +93,7 @@ class PretrainOptions:
     device: str = "auto"
     threads: int | None = None
     stack: bool | None = None
+    options: ReadOptions | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +145,10 @@ def pretrain(
     budget = Budget(chosen.seconds, time.monotonic())
     threads = chosen.threads or os.cpu_count() or 1
     with reproducible(threads):
-        opened = open_unlabelled(Path(dataset), stack=chosen.stack)
+        reading = AS_IS if chosen.plan is None else chosen.plan.reading.options
+        opened = open_unlabelled(
+            Path(dataset), stack=chosen.stack, options=chosen.options or reading
+        )
         opened = _training_part(opened, say, everything=chosen.everything)
         store, recipe, network = _prepared(opened, chosen, threads, progress)
         net, losses, facts = learn_encoder(store, network, chosen, budget, progress)
@@ -211,7 +218,9 @@ def learn_encoder(
     return encoder.cpu().eval(), curve, facts
 
 
-def open_unlabelled(path: Path, *, stack: bool | None = None) -> Dataset:
+def open_unlabelled(
+    path: Path, *, stack: bool | None = None, options: ReadOptions = AS_IS
+) -> Dataset:
     """A dataset or a folder of images, whatever its labels.
 
     Raises
@@ -222,11 +231,11 @@ def open_unlabelled(path: Path, *, stack: bool | None = None) -> Dataset:
     from diaphane.acquire import open_dataset, open_inputs
 
     try:
-        return open_dataset(path, stack=stack)
+        return open_dataset(path, stack=stack, options=options)
     except EmptyInput:
         raise
     except InputError:  # labels that are wrong do not matter here
-        return open_inputs([path], sequences=False, stack=stack)
+        return open_inputs([path], sequences=False, stack=stack, options=options)
 
 
 def plan_input(

@@ -147,6 +147,7 @@ def _manifest(making: Making, ensemble: Ensemble) -> Manifest:
         name=plan.name,
         version=plan.version,
         title=plan.title or plan.name,
+        reading=plan.reading,
         task=plan.task,
         classes=plan.class_names,
         positive=plan.output_names[0] if plan.task == "binary" else None,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from diaphane.bundle.manifest import AS_STORED, Reading
 from diaphane.core.errors import Interrupted, PlanError
 from diaphane.core.protocols import Progress, silent
 from diaphane.learn.budget import Budget
@@ -44,6 +46,8 @@ class TrainOptions:
         Concepts of the manifest that enter the model.
     group_regex:
         What in a case's name is its group.
+    reading:
+        ``tilt``, ``spacing`` and ``units`` of reading DICOM that differ from the plan's.
     families:
         "auto" chooses among the plan's families, a name takes that one.
     encoder:
@@ -73,6 +77,7 @@ class TrainOptions:
     positive: str | None = None
     concepts: tuple[str, ...] = ()
     group_regex: str | None = None
+    reading: Mapping[str, str] = field(default_factory=dict)
     families: str = "auto"
     encoder: Path | None = None
     time_budget: float | None = None
@@ -205,13 +210,15 @@ def _decide(
     elif plan is not None:
         given = read_plan(Path(plan)) if isinstance(plan, str | Path) else plan
     regex = chosen.group_regex or getattr(given, "group_regex", None)
-    opened = open_dataset(path, stack=chosen.stack, group_regex=regex)
+    before = AS_STORED if given is None else given.reading.model_dump(mode="json")
+    reading = Reading.stated({**before, **chosen.reading})
+    opened = open_dataset(path, stack=chosen.stack, group_regex=regex, options=reading.options)
     said: list[str] = []
     facts: Fingerprint | None = None
     if given is None:
         made = make_plan(
             path, positive=chosen.positive, name=chosen.name, stack=chosen.stack,
-            concepts=chosen.concepts, group_regex=chosen.group_regex,
+            concepts=chosen.concepts, group_regex=chosen.group_regex, reading=chosen.reading,
             time_budget=chosen.time_budget, estimated=False, threads=voice.threads,
             progress=voice.progress,
         )  # fmt: skip
@@ -226,6 +233,8 @@ def _decide(
                 near=chosen.time_budget is None,
             )  # fmt: skip
             said = warnings(facts)
+    if decided.reading != reading:
+        decided = decided.with_changes({"reading": reading.model_dump(mode="json")})
     decided = _overridden(decided, chosen, opened, given=given is not None and not resumed)
     if not resumed:
         folder.begin()

@@ -118,6 +118,7 @@ def _manifest(plan: SegmentationPlan, net: SegmentNet | Committee) -> Segmentati
         name=plan.name,
         version=plan.version,
         title=plan.title or plan.name,
+        reading=plan.reading,
         labels=tuple(LabelSpec(value=value, name=name) for name, value in plan.labels.items()),
         patch=patch_spec(plan),
         recipe=Recipe.from_dict(plan.recipe).to_dict(),
