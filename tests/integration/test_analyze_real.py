@@ -184,12 +184,10 @@ def objections(path):
 def test_its_dicom_results_are_what_others_expect(folder, written, tmp_path):
     """Masks bit for bit; no error that dciodvfy does not find in the source; OHIF's values."""
     found, out = written
-    for form in ("binary", "labelmap"):
-        (tmp_path / form).mkdir()
-        write_dicom(found, tmp_path / form, DicomForms(form, rtstruct=True))
+    write_dicom(found, tmp_path, DicomForms("labelmap", rtstruct=True))
     values = sorted(v for v in np.unique(found.labels) if v)
     wanted = np.searchsorted([0, *values], found.labels)
-    for path in (out / "seg.dcm", *tmp_path.glob("*/seg.dcm"), tmp_path / "binary/rtstruct.dcm"):
+    for path in (out / "seg.dcm", tmp_path / "seg.dcm", tmp_path / "rtstruct.dcm"):
         back = read_mask(path, found.volume)
         np.testing.assert_array_equal(back.voxels, wanted, err_msg=str(path))
 
@@ -207,5 +205,5 @@ def test_its_dicom_results_are_what_others_expect(folder, written, tmp_path):
     if shutil.which("dciodvfy") is None:
         pytest.skip("dciodvfy (Debian: dicom3tools) is not installed")
     of_source = objections(found.source.open_for_dicom_writer()[0])
-    for path in (*out.glob("*.dcm"), tmp_path / "binary" / "rtstruct.dcm"):
+    for path in (*out.glob("*.dcm"), tmp_path / "rtstruct.dcm"):
         assert objections(path) <= of_source, path.name

@@ -29,9 +29,11 @@ def outlines(mask: NDArray[np.bool_]) -> list[Points]:
     """
     from scipy import ndimage
 
-    inside = np.pad(mask, 1)
-    if not inside.any():
+    boxes = ndimage.find_objects(mask.view(np.uint8))
+    if not boxes:
         return []
+    corner = np.array([side.start for side in boxes[0]], dtype=np.float64)
+    inside = np.pad(mask[boxes[0]], 1)
     points, after, owner = _borders(inside)
     ring, _ = _walked(after)
     before = np.empty_like(after)
@@ -53,7 +55,7 @@ def outlines(mask: NDArray[np.bool_]) -> list[Points]:
     kept = np.flatnonzero(turns[again])
     kept = kept[np.lexsort((place[kept], way[kept]))]
     starts = np.flatnonzero(np.diff(way[kept])) + 1
-    found = np.split(points[again[kept]] - 1, starts)
+    found = np.split(points[again[kept]] - 1 + corner, starts)
     parts, _ = ndimage.label(inside)
     firsts = kept[np.concatenate([[0], starts])]
     return [found[i] for i in np.argsort(parts.ravel()[owner[again[firsts]]])]
