@@ -18,6 +18,7 @@ from skimage.draw import polygon2mask
 
 import dicom_sources
 from diaphane.acquire import find_series
+from diaphane.acquire.drawn import read_mask
 from diaphane.core.errors import UsageError
 from diaphane.core.finding import (
     Analysis,
@@ -28,6 +29,7 @@ from diaphane.core.finding import (
     Location,
     Measurement,
 )
+from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.report import DicomForms
 from diaphane.report.dicom import terms, write_dicom
 from diaphane.report.dicom.contours import outlines
@@ -36,9 +38,9 @@ SHAPE = (6, 35, 31)
 SHA = "5e" * 32
 
 
-def analysed(folder: Path, *, findings: bool = True) -> Analysis:
+def analysed(folder: Path, *, findings: bool = True, options: ReadOptions = AS_IS) -> Analysis:
     """What an app would have found in the only series of a folder."""
-    series = find_series(folder).series[0].load().value
+    series = find_series(folder, options).series[0].load().value
     labels = dicom_sources.labels_of(series.volume.voxels)
     found = []
     for number, value in enumerate(v for v in (2, 5) if findings and (labels == v).any()):
@@ -155,6 +157,57 @@ def test_a_resampled_grid_keeps_its_own_place(tmp_path, form) -> None:
     assert _numbers(_groups(tmp_path / "sr.dcm")[0])[0].ContentSequence[0].ValueType == "SCOORD3D"
 
 
+def _tilted(image: pydicom.Dataset, z: int) -> None:
+    x, y, depth = image.ImagePositionPatient
+    image.ImagePositionPatient = [x, y - 0.9 * z, depth]
+
+
+def _uneven(image: pydicom.Dataset, z: int) -> None:
+    x, y, depth = image.ImagePositionPatient
+    image.ImagePositionPatient = [x, y, depth + 2.5 * max(z - 3, 0)]
+    image.SliceThickness = 2.5 if z < 4 else 5
+
+
+@pytest.mark.parametrize(("repair", "rows"), [(_tilted, 41), (_uneven, 35)])
+def test_a_repaired_series_gets_results_on_the_grid_that_was_read(tmp_path, repair, rows) -> None:
+    images = {}
+    files = dicom_sources.write_series(tmp_path / "in", dicom_sources.blobs(SHAPE))
+    for z, path in enumerate(files):
+        image = pydicom.dcmread(path)
+        repair(image, z)
+        image.save_as(path)
+        images[image.SOPInstanceUID] = image
+    study = analysed(tmp_path / "in", options=ReadOptions("resample", "resample"))
+    assert study.volume.shape == (6 if repair is _tilted else 8, rows, 31)
+    numbered = np.searchsorted([0, 2, 5], study.labels)
+    for form in ("labelmap", "binary"):
+        written = write_dicom(study, tmp_path, DicomForms(form, rtstruct=True))
+        assert [p.name for p in written] == ["seg.dcm", "sr.dcm", "rtstruct.dcm"]
+        for path in (written[0], written[2]):
+            np.testing.assert_array_equal(read_mask(path, study.volume).voxels, numbered)
+    seg = pydicom.dcmread(tmp_path / "seg.dcm")
+    assert seg.FrameOfReferenceUID == image.FrameOfReferenceUID
+    (series,) = seg.ReferencedSeriesSequence
+    assert {i.ReferencedSOPInstanceUID for i in series.ReferencedInstanceSequence} == set(images)
+    for frame in seg.PerFrameFunctionalGroupsSequence:
+        corner = frame.PlanePositionSequence[0].ImagePositionPatient
+        for derived in frame.DerivationImageSequence:  # none, where no image lies there
+            (source,) = derived.SourceImageSequence
+            at = images[source.ReferencedSOPInstanceUID].ImagePositionPatient
+            preserved = at == corner and rows == SHAPE[1]
+            assert source.SpatialLocationsPreserved == ("YES" if preserved else "NO")
+    for group, finding in zip(_groups(tmp_path / "sr.dcm"), study.findings, strict=True):
+        (drawn,) = _numbers(group)[0].ContentSequence
+        assert drawn.ValueType == "SCOORD3D"
+        assert drawn.ReferencedFrameOfReferenceUID == image.FrameOfReferenceUID
+        ends = [study.volume.geometry.to_patient(end) for end in
+                (finding.long_axis.start, finding.long_axis.end)]  # fmt: skip
+        np.testing.assert_allclose(np.reshape(drawn.GraphicData, (-1, 3)), ends, atol=1e-3)
+    if shutil.which("dciodvfy"):
+        for path in written:
+            assert _objections(path) <= _objections(files[0]), path.name
+
+
 def test_frames_are_what_highdicom_itself_would_write(tmp_path) -> None:
     files = dicom_sources.write_series(tmp_path / "in", dicom_sources.blobs(SHAPE), "sagittal")
     study = analysed(tmp_path / "in")
@@ -201,6 +254,11 @@ def test_what_the_source_leaves_out_is_empty(tmp_path) -> None:
         image.save_as(path)
     written = write_dicom(analysed(tmp_path / "in"), tmp_path, DicomForms(rtstruct=True))
     assert [pydicom.dcmread(p).AccessionNumber for p in written] == ["", "", ""]
+
+
+def _objections(path: Path) -> set[str]:
+    done = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
+    return {line for line in done.stderr.splitlines() if line.startswith("Error")}
 
 
 def _groups(path: Path) -> list[pydicom.Dataset]:
@@ -415,13 +473,9 @@ def test_dciodvfy_finds_no_error_of_ours(tmp_path, orientation) -> None:
     else:
         dicom_sources.write_series(tmp_path / "in", voxels, orientation)
 
-    def errors(path: Path) -> set[str]:
-        done = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
-        return {line for line in done.stderr.splitlines() if line.startswith("Error")}
-
-    source = errors(next((tmp_path / "in").iterdir()))
+    source = _objections(next((tmp_path / "in").iterdir()))
     for path in write_dicom(analysed(tmp_path / "in"), tmp_path, DicomForms(rtstruct=True)):
-        assert errors(path) <= source, path.name
+        assert _objections(path) <= source, path.name
 
 
 @pytest.mark.integration
