@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from diaphane.acquire import open_dataset, read
 from diaphane.cli import app
+from diaphane.privacy import AuditChain, Event, Pseudonymiser
 from outlined import volume, write_lines, write_msd
 from studies import NAME, leaks, secrets_of, write_dicom
 from tables import rows
@@ -106,6 +107,34 @@ def test_dicom_to_dicom_carries_the_study_only_when_asked(study, tmp_path):
     assert data.SeriesInstanceUID != source.SeriesInstanceUID
     assert data.SOPInstanceUID != source.SOPInstanceUID
     assert "DERIVED" in data.ImageType
+
+
+def test_without_identity_a_study_is_named_as_deidentify_names_it(study, tmp_path):
+    converted(study, tmp_path / "one", "--format", "dicom", "--series", 3)
+    done = CliRunner().invoke(app, ["deidentify", str(study), str(tmp_path / "other"), "--quiet"])
+    assert done.exit_code == 0, done.output
+    told = [
+        [
+            (data.PatientName, data.PatientID, data.StudyInstanceUID, data.FrameOfReferenceUID)
+            for data in map(pydicom.dcmread, folder.rglob("*.dcm"))
+        ]
+        for folder in (tmp_path / "one", tmp_path / "other")
+    ]
+    assert set(told[0]) <= set(told[1])
+
+
+def test_identity_that_is_let_through_is_audited(study, tmp_path):
+    seen = sum(1 for _ in AuditChain().entries())
+    converted(study, tmp_path / "plain", "--format", "dicom", "--series", 3)
+    assert sum(1 for _ in AuditChain().entries()) == seen
+    filed = tmp_path / "filed"
+    converted(study, filed, "--format", "dicom", "--identity", "study", "--series", 3)
+    *_, (entry, fault) = AuditChain().entries()
+    uid = pydicom.dcmread(next(filed.iterdir())).StudyInstanceUID
+    assert not fault
+    assert entry.event == Event(
+        "convert", Pseudonymiser.load().pseudonym(uid, "study"), {"identity": "study"}
+    )
 
 
 @pytest.mark.integration

@@ -156,7 +156,7 @@ def analyze(
     wanted = None if series is None else str(series)
     options = options or reading_of(app)
     request = Request(place, points, wanted, stack, threads, progress, options)
-    examined = recorded(app.examine(request))
+    examined = recorded(app.examine(request), shown=identity == "show")
     if out is not None:
         from diaphane.report import write_analysis
 
@@ -170,8 +170,8 @@ def analyze(
     return examined.value
 
 
-def recorded(examined: Identified[Analysis]) -> Identified[Analysis]:
-    """The analysis, entered in the audit chain before anybody gets it.
+def recorded(examined: Identified[Analysis], *, shown: bool = False) -> Identified[Analysis]:
+    """The analysis, entered in the audit chain before anybody gets it, with ``shown`` if it shows who.
 
     A chain that cannot be written to does not keep a reader from a result: the result then
     carries the note ``not_audited``, which the report, findings.json and the command line show.
@@ -180,6 +180,7 @@ def recorded(examined: Identified[Analysis]) -> Identified[Analysis]:
     try:
         study = study_pseudonym(examined.identity, Pseudonymiser.load()) or found.pseudonym
         detail: dict[str, str | int | float] = {"app": found.app, "findings": len(found.findings)}
+        detail |= {"identity": "show"} if shown else {}
         detail |= {f"bundle_{k}": b.sha256 for k, b in enumerate(found.bundles, 1)}
         AuditChain().append(Event("analyze", study, detail))
     except (OutputError, PrivacyError):

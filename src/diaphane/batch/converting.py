@@ -23,6 +23,7 @@ from diaphane.acquire.reading import (
 from diaphane.acquire.series import nothing_found
 from diaphane.batch.masking import mask_names
 from diaphane.batch.tables import Refusal, write_refusals
+from diaphane.core.case import Identity
 from diaphane.core.errors import AmbiguousInput, InputError, OutputError, UsageError
 from diaphane.core.files import replacing
 from diaphane.core.finding import BundleRef
@@ -30,6 +31,7 @@ from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.core.protocols import Progress, silent
 from diaphane.core.saving import known_steps, write_volume
 from diaphane.core.volume import Volume
+from diaphane.privacy import AuditChain, Event, Pseudonymiser, study_pseudonym
 from diaphane.report.dicom import is_dicom, write_label_segmentation
 from diaphane.report.series import Filing, write_series
 
@@ -277,6 +279,9 @@ def _write_dicom(
     filing = Filing(loaded.source, how.identity)
     notes = []
     from_dicom = is_dicom(loaded.source)
+    if from_dicom and how.identity:
+        study = study_pseudonym(loaded.identity or Identity(), Pseudonymiser.load())
+        AuditChain().append(Event("convert", study, {"identity": "study"}))
     with replacing(out) as beside:
         folder = beside.with_name("series") if single else beside
         done = write_series(volume, folder, filing)

@@ -19,6 +19,7 @@ from diaphane.core.case import Case
 from diaphane.core.errors import AmbiguousInput, NotApplicable, UsageError
 from diaphane.core.files import replacing, write_text
 from diaphane.core.volume import Volume
+from diaphane.privacy import AuditChain, Event, Pseudonymiser
 from diaphane.report.dicom import is_dicom, write_label_segmentation
 from diaphane.report.masks import write_label_map, write_shares
 
@@ -210,8 +211,19 @@ class MaskFolder:
                 found.labels, names, case.source, beside, self.segmenter.ref(), form=self.seg
             ):
                 raise NotApplicable("The source cannot carry a Segmentation.")
+            self._audit(beside)
             return path
         return None
+
+    def _audit(self, segmentation: Path) -> None:
+        """Enter in the audit chain what carries the identity of its study."""
+        from pydicom import dcmread
+
+        study = str(dcmread(segmentation, specific_tags=["StudyInstanceUID"]).StudyInstanceUID)
+        detail = {"bundle": self.segmenter.sha256, "format": "seg"}
+        AuditChain().append(
+            Event("predict", Pseudonymiser.load().pseudonym(study, "study"), detail)
+        )
 
     def _write_maps(self, name: str, found: Segmentation, ending: str) -> None:
         if found.probabilities is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -105,6 +106,8 @@ def find(
             for number, one in enumerate(wanted):
                 progress("fetching", number / len(wanted))
                 brought += _bring(one, side, fetch, move_to)
+    if identity is Shown.show:
+        _record(found)
     rows = found if identity is Shown.show else _hidden(found)
     if as_json:
         say_json({"peer": peer, "matches": rows, "fetched": brought})
@@ -132,9 +135,7 @@ def _only(level: str, row: dict[str, str]) -> Query:
 
 def _bring(query: Query, side: Line | Web, folder: Path | None, title: str | None) -> int:
     from diaphane.acquire import network
-    from diaphane.privacy import Pseudonymiser
-    from diaphane.privacy.audit import AuditChain
-    from diaphane.privacy.events import Event
+    from diaphane.privacy import AuditChain, Event, Pseudonymiser
 
     if isinstance(side, network.Web):
         count = len(side.fetch(query, folder or Path()))
@@ -145,6 +146,19 @@ def _bring(query: Query, side: Line | Web, folder: Path | None, title: str | Non
     study = Pseudonymiser.load().pseudonym(query.keys["StudyInstanceUID"], "study")
     AuditChain().append(Event("fetch", study, {"files": count}))
     return count
+
+
+def _record(found: Sequence[dict[str, str]]) -> None:
+    """Enter in the audit chain whose identity is shown, before it is."""
+    from diaphane.core.case import Identity
+    from diaphane.privacy import AuditChain, Event, Pseudonymiser, study_pseudonym
+
+    names, chain = Pseudonymiser.load(), AuditChain()
+    told = ((row.get("PatientName", ""), row.get("PatientID", "")) for row in found)
+    studies = (row.get("StudyInstanceUID", "") for row in found)
+    whose = (Identity(*who, study_uid=uid) for who, uid in zip(told, studies, strict=True))
+    for study, rows in Counter(study_pseudonym(who, names) for who in whose).items():
+        chain.append(Event("find", study, {"identity": "show", "matches": rows}))
 
 
 def _hidden(found: Sequence[dict[str, str]]) -> list[dict[str, str]]:

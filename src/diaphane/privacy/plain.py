@@ -36,11 +36,15 @@ def patient_group(identity: Identity, pseudonymiser: Pseudonymiser) -> str:
 
     The patient is known by ID; by name and birth date where the ID is missing.
     """
-    if identity.patient_id:
-        return pseudonymiser.pseudonym(identity.patient_id, "patient")
-    if identity.patient_name:
-        text = f"{identity.patient_name}\0{identity.birth_date}"
-        return pseudonymiser.pseudonym(text, "patient")
+    if known := known_as(identity):
+        return pseudonymiser.pseudonym(known, "patient")
     if identity.study_uid:
         return pseudonymiser.pseudonym(identity.study_uid, "study")
     return ""
+
+
+def known_as(identity: Identity) -> str:
+    """What a patient is known by: the ID, else name and birth date; empty where none is stated."""
+    if identity.patient_id or not identity.patient_name:
+        return identity.patient_id
+    return f"{identity.patient_name}\0{identity.birth_date}"

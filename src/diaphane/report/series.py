@@ -3,13 +3,13 @@
 Attributes follow the IODs of DICOM PS3.3 (CT A.3, MR A.4, secondary capture A.8): single images for
 CT, MR and everything that has a place in the patient, one multi-frame secondary capture for a stack
 that has none. UIDs are keyed: the same content gives the same UIDs under the same key, and nobody
-without the key can tell what they come from (root 2.25, PS3.5 B.2).
+without the key can tell what they come from. Patient, study and frame of reference get what
+de-identification gives them under that key, so that both fit together.
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,8 @@ from diaphane.core.case import Identity, SourceRef
 from diaphane.core.errors import GeometryError, OutputError
 from diaphane.core.volume import Volume
 from diaphane.privacy import Pseudonymiser
-from diaphane.privacy.plain import patient_group
+from diaphane.privacy.dicom.values import Secret
+from diaphane.privacy.plain import known_as
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -210,7 +211,7 @@ def _shared(volume: Volume, sop_class: str, modality: str, filing: Filing) -> Da
     shared.SoftwareVersions = __version__
     shared.DerivationDescription = "Converted by diaphane"
     _file_by(shared, source, names, content, filing)
-    shared.SeriesInstanceUID = keyed_uid(names, "series", content)
+    shared.SeriesInstanceUID = _uid(names, "series", content)
     # Beside the source in its study a number of its own, which is easily told from the source's.
     shared.SeriesNumber = _number(source) + (8000 if filing.identity and source else 0) or 1
     terms = volume.meta.get("description_terms", ())
@@ -220,8 +221,8 @@ def _shared(volume: Volume, sop_class: str, modality: str, filing: Filing) -> Da
             setattr(shared, name, source.get(name))
     if volume.geometry.is_spatial:
         frame = str(source.get("FrameOfReferenceUID", "")) if source is not None else ""
-        kept = frame if filing.identity else keyed_uid(names, "frame", frame) if frame else ""
-        shared.FrameOfReferenceUID = kept or keyed_uid(names, "frame", content)
+        kept = frame if filing.identity else Secret(names.key).uid(frame) if frame else ""
+        shared.FrameOfReferenceUID = kept or _uid(names, "frame", content)
         shared.PositionReferenceIndicator = ""
     if sop_class == _CT:
         shared.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
@@ -265,28 +266,21 @@ def _file_by(
         for name in ("PatientName", "PatientID"):
             shared.setdefault(name, "")
         return
-    study = names.pseudonym(content, "case")
-    patient = study
-    if source is not None:
-        identity = Identity(
-            patient_name=str(source.get("PatientName", "")).strip(),
-            patient_id=str(source.get("PatientID", "")).strip(),
-            birth_date=str(source.get("PatientBirthDate", "")).strip(),
-            study_uid=str(source.get("StudyInstanceUID", "")).strip(),
-        )
-        patient = patient_group(identity, names) or study
-        study = identity.study_uid or study
-    shared.PatientName, shared.PatientID = f"Anonymous^{patient}", patient
-    shared.StudyInstanceUID = keyed_uid(names, "study", study)
+    secret = Secret(names.key)
+    stated = {} if source is None else {name: str(source.get(name, "")).strip() for name in _STUDY}
+    study = stated.get("StudyInstanceUID", "")
+    keys = ("PatientName", "PatientID", "PatientBirthDate")
+    known = known_as(Identity(*(stated.get(key, "") for key in keys))) or study
+    code = secret.code(known) if known else secret.code(content, "case")
+    shared.PatientName = shared.PatientID = code
+    shared.StudyInstanceUID = secret.uid(study) if study else _uid(names, "study", content)
     shared.PatientIdentityRemoved = "YES"
     shared.DeidentificationMethod = "diaphane: header written anew; pixels not looked at"
 
 
-def keyed_uid(names: Pseudonymiser, kind: str, text: str) -> str:
-    """A UID that only the holder of the key can compute from ``text``."""
-    message = f"uid/{kind}\0{text}".encode("utf-8", "surrogateescape")
-    digest = hmac.new(names.key, message, hashlib.sha256).digest()
-    return f"2.25.{int.from_bytes(digest[:16], 'big')}"
+def _uid(names: Pseudonymiser, kind: str, text: str) -> str:
+    """A UID for what is made here, that only the holder of the key can compute from ``text``."""
+    return Secret(names.key).uid(f"{kind}\0{text}")
 
 
 def _fingerprint(volume: Volume, modality: str, filing: Filing, source: Dataset | None) -> str:
@@ -386,7 +380,7 @@ def _save(shared: Dataset, pixels: bytes, number: int, folder: Path) -> Path:
 
     image = copy.copy(shared)
     instance = f"{shared.SeriesInstanceUID}/{number}"
-    image.SOPInstanceUID = UID(keyed_uid(Pseudonymiser.load(), "image", instance))
+    image.SOPInstanceUID = UID(_uid(Pseudonymiser.load(), "image", instance))
     image.PixelData = pixels + b"\0" * (len(pixels) % 2)
     image["PixelData"].VR = "OB" if shared.BitsAllocated == 8 else "OW"
     image.file_meta = FileMetaDataset()

@@ -169,7 +169,7 @@ def deidentify_folder(order: Order, progress: Progress = silent) -> Outcome:
     outcome.studies = len({who.study for who in written})
     if order.link is not None:
         _remember(before, written, coded, uids, order)
-    _record(written, order.profile, secret)
+    _record(written, order, secret)
     return outcome
 
 
@@ -375,9 +375,11 @@ def _remember(
     table.write(order.link)
 
 
-def _record(written: list[Whose], profile: Profile, secret: Secret) -> None:
-    chain = AuditChain()
+def _record(written: list[Whose], order: Order, secret: Secret) -> None:
+    chain, profile = AuditChain(), order.profile
+    apart = {"link": order.link, "previews": order.previews}
     for study, files in Counter(who.study for who in written).items():
         detail: dict[str, str | int | float] = {"files": files, "profile": profile.name}
         detail["options"] = " ".join(sorted(profile.retain | profile.clean))
+        detail |= dict.fromkeys((name for name, place in apart.items() if place), "written")
         chain.append(Event("deidentify", secret.code(study, "study"), detail))

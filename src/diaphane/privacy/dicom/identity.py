@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from diaphane.core.case import Identity
 from diaphane.privacy.dicom.profile import Profile
 from diaphane.privacy.dicom.table import row_of
 from diaphane.privacy.dicom.values import dummy
 from diaphane.privacy.dicom.words import Identifiers, identifiers_of
+from diaphane.privacy.plain import known_as
 
 _NUMBERS = frozenset(
     [
@@ -154,11 +156,9 @@ def whose(data: Any, profile: Profile) -> Whose:
             dates += [value for value in values if "1900" < value[:4] < "2100"]
     text = {key: str(data.get(key, "") or "").strip() for key in LINKED}
     study = str(data.get("StudyInstanceUID", "") or "").strip()
-    known = text["PatientID"] or (
-        f"{text['PatientName']}\0{text['PatientBirthDate']}" if text["PatientName"] else study
-    )
+    who = Identity(text["PatientName"], text["PatientID"], text["PatientBirthDate"])
     return Whose(
-        patient=known,
+        patient=known_as(who) or study,
         study=study,
         series=str(data.get("SeriesInstanceUID", "") or "").strip(),
         instance=str(data.get("SOPInstanceUID", "") or "").strip(),
