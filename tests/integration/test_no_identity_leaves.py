@@ -1,121 +1,67 @@
-"""No verb lets an identity out: every byte that it writes or prints is searched.
-
-A study is planted with names, numbers, dates and UIDs in its headers, in sequences and in private
-attributes, and another name in the folders that it lies in. Headers may come out only in DICOM
-results, and where an option asks for it; the folders' names only where paths are echoed. Outputs
-are searched inside of archives, compressed streams, PNG chunks, data URIs, escapes and entities.
-"""
+"""No verb lets an identity out: every byte that it writes or prints is searched (``leaks.py``)."""
 
 from __future__ import annotations
 
 import base64
-import binascii
 import csv
 import gzip
-import html
 import io
 import json
-import re
-import struct
-import urllib.parse
+import shutil
+import signal
 import zipfile
-import zlib
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pydicom
 import pytest
-from pydicom.dataset import Dataset
-from pydicom.uid import UID
 
+import peers
 import segments
 import toys
-from commands import diaphane
+from commands import Command, diaphane
 from diaphane.acquire.phantom import chest_phantom, write_dicom_series
 from diaphane.bundle import InputSpec
-from diaphane.cli import VERBS
 from diaphane.core.decision import Calibration
 from diaphane.preprocess import Recipe, make_step
-
-ROOT = "1.2.826.0.1.3680043.10.90817263"
-HEADER = (
-    "Zwetschgen", "Quirin", "QZ-730915", "ACCQ55712", "19310417", "1931-04-17", "19870423",
-    "1987-04-23", "Haselnuss", "Kastanienklinik", "Mispelgasse", ROOT,
-)  # fmt: skip
-FOLDER = "Quittenmus"
-DICOM = {"seg.dcm", "sr.dcm", "rtstruct.dcm"}
-PATHS = {"predictions.csv", "rejected.csv", "masks.json"}
-"""Tables that echo the paths that a person typed; what lies under --masks."""
-
-
-def identify(path: Path, patient: int) -> None:
-    """Plant the identity in a DICOM file."""
-    data = pydicom.dcmread(path)
-    data.PatientName, data.PatientID = "Zwetschgenbaum^Quirin", f"QZ-730915-{patient}"
-    data.PatientBirthDate, data.PatientSex = "19310417", "M"
-    data.PatientAddress, data.PatientComments = "Mispelgasse 7", "Zwetschgenbaum, called Quirin"
-    data.AccessionNumber, data.StudyDate, data.SeriesDate = "ACCQ55712", "19870423", "19870423"
-    data.ReferringPhysicianName, data.InstitutionName = "Haselnuss^Dora", "Kastanienklinik"
-    data.StudyDescription = "Zwetschgenbaum control"
-    data.SeriesDescription = "Chest Zwetschgenbaum QZ-730915"
-    data.ProtocolName = data.ImageComments = "Lung Quirin"
-    data.StudyID = data.StationName = data.DeviceSerialNumber = "ACCQ55712"
-    inner = Dataset()
-    inner.PatientName, inner.PatientID = "Zwetschgenbaum^Quirin", "QZ-730915"
-    inner.ReferencedSOPInstanceUID = UID(f"{ROOT}.{patient}.9")
-    data.RequestAttributesSequence = [inner]
-    block = data.private_block(0x0011, "Kastanienklinik", create=True)
-    block.add_new(1, "LO", "Zwetschgenbaum^Quirin")
-    block.add_new(2, "OB", b"QZ-730915")
-    data.StudyInstanceUID = UID(f"{ROOT}.{patient}.1")
-    data.SeriesInstanceUID = UID(f"{ROOT}.{patient}.2")
-    data.FrameOfReferenceUID = UID(f"{ROOT}.{patient}.3")
-    data.SOPInstanceUID = UID(f"{ROOT}.{patient}.4.{int(data.InstanceNumber)}")
-    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
-    data.save_as(path)
-
-
-def write_study(folder: Path, patient: int, *, bright: int = 0) -> Path:
-    """A small CT series of one patient."""
-    from diaphane.core.geometry import Geometry
-    from diaphane.core.volume import Volume
-    from diaphane.report.series import Filing, write_series
-
-    values = np.random.default_rng(patient).integers(-40, 40, (4, 20, 20)).astype(np.int16)
-    values[:, 6:14, 6:14] += np.int16(60 + bright)
-    values[:, 0] = values[:, :, 0] = -1000
-    volume = Volume(values, Geometry.axial((4, 20, 20), (2.5, 1, 1)), "CT", "HU")
-    for path in write_series(volume, folder, Filing()).files:
-        identify(path, patient)
-    return folder
+from leaks import FOLDER, HEADER, ROOT, Ran, found_in, identify, write_study
 
 
 @pytest.fixture(scope="module")
 def chest(tmp_path_factory):
-    """A chest CT in a folder that bears a name."""
+    """A chest CT in a folder that bears a name, and where a nodule is in it."""
     folder = tmp_path_factory.mktemp("c") / f"{FOLDER}_scan"
-    phantom = chest_phantom(5, (4, 2.4, 2.4), (80, 150, 150), nodules=((16.0, "free"),))
+    phantom = chest_phantom(5, (6, 3.6, 3.6), (28, 100, 100), nodules=((20.0, "free"),))
     for path in write_dicom_series(phantom, folder):
         identify(path, 77)
-    return folder
+    return folder, ",".join(map(str, phantom.nodules[0].centre))
+
+
+def write_table(root, count):
+    with (root / "labels.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("file", "label", "group", "name"))
+        for k in range(count):
+            # Beside the label a table has what nobody asked for.
+            label, group = ("calm", "suspicious")[k % 2], f"QZ-730915-{k // 2}"
+            writer.writerow((f"{FOLDER}{k:02}", label, group, "Zwetschgenbaum^Quirin"))
+    return root
 
 
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory):
     """A manifest of 24 series, each in a folder that bears a name."""
     root = tmp_path_factory.mktemp("d") / "ct_set"  # a data set is known by its folder
-    rows = []
     for k in range(24):
         write_study(root / f"{FOLDER}{k:02}", k, bright=150 * (k % 2))
-        # Beside the label a table has what nobody asked for.
-        label = ("calm", "suspicious")[k % 2]
-        rows.append((f"{FOLDER}{k:02}", label, f"QZ-730915-{k // 2}", "Zwetschgenbaum^Quirin"))
-    with (root / "labels.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerows([("file", "label", "group", "name"), *rows])
-    return root
+    return write_table(root, 24)
+
+
+@pytest.fixture(scope="module")
+def few(studies, tmp_path_factory):
+    """The first six of them, for what learns."""
+    root = tmp_path_factory.mktemp("f") / "ct_set"
+    for k in range(6):
+        shutil.copytree(studies / f"{FOLDER}{k:02}", root / f"{FOLDER}{k:02}")
+    return write_table(root, 6)
 
 
 @pytest.fixture(scope="module")
@@ -135,55 +81,6 @@ def rings(tmp_path_factory):
     step = make_step("rescale_intensity", {"in_low": -100.0, "in_high": 300.0})
     made = segments.segment_manifest(recipe=Recipe((step,)).to_dict())
     return segments.write_rings(tmp_path_factory.mktemp("b") / "rings", manifest=made)
-
-
-def forms(data: bytes, depth: int = 0) -> Iterator[str]:
-    """A file's content as text, with whatever is packed, encoded or escaped in it laid open."""
-    for text in {data.decode("latin-1"), data.decode("utf-8", "ignore")}:
-        yield text
-        if "&" in text:
-            yield html.unescape(text)
-        if "%" in text:
-            yield urllib.parse.unquote(text)
-        if "\\u" in text:
-            yield re.sub(r"\\u([0-9a-fA-F]{4})", lambda m: chr(int(m[1], 16)), text)
-    yield data.replace(b"\0", b"").decode("latin-1")  # UTF-16
-    if depth > 4:
-        return
-    for inner in packed(data):
-        yield from forms(inner, depth + 1)
-
-
-def packed(data: bytes) -> Iterator[bytes]:
-    """What is packed inside."""
-    if data[:2] == b"\x1f\x8b":
-        yield gzip.decompress(data)
-    if zipfile.is_zipfile(io.BytesIO(data)):
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for name in archive.namelist():
-                yield name.encode()
-                yield archive.read(name)
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        at = 8
-        while at < len(data):
-            (size,), kind = struct.unpack(">I", data[at : at + 4]), data[at + 4 : at + 8]
-            body = data[at + 8 : at + 8 + size]
-            if kind in (b"zTXt", b"iTXt"):
-                for k in range(len(body)):
-                    if body[k : k + 1] == b"\x78":
-                        yield zlib.decompressobj().decompress(body[k:])
-                        break
-            at += size + 12
-    for found in re.finditer(rb"[A-Za-z0-9+/]{24,}={0,2}", data):
-        text = found[0]
-        try:
-            yield base64.b64decode(text[: len(text) - len(text) % 4])
-        except binascii.Error:
-            continue
-
-
-def found_in(data: bytes, names: tuple[str, ...]) -> set[str]:
-    return {n for text in forms(data) for n in names if n.lower() in text.lower()}
 
 
 @pytest.mark.parametrize(
@@ -222,38 +119,6 @@ def zipped(data: bytes) -> bytes:
     return out.getvalue()
 
 
-class Ran:
-    """A verb at work in a folder of its own, with its own home and temporary folder."""
-
-    def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.place = place
-        for name, folder in (("DIAPHANE_HOME", "home"), ("TMPDIR", "tmp"), ("HOME", "user")):
-            (place / folder).mkdir()
-            monkeypatch.setenv(name, str(place / folder))
-
-    def __call__(self, *words: object, code: int = 0) -> str:
-        done = diaphane(*words, cwd=self.place)
-        assert done.returncode == code, done.stderr
-        said = done.stdout + done.stderr
-        assert not found_in(said.encode(), HEADER), f"printed by {words[0]}"
-        return said
-
-    def leaks(self, *, dicom: bool = True) -> list[str]:
-        """What stands where it may not, in every file and file name below the folder."""
-        found = []
-        for path in sorted(self.place.rglob("*")):
-            relative = str(path.relative_to(self.place))
-            found += [f"{relative}: named {name}" for name in found_in(relative.encode(), HEADER)]
-            if not path.is_file():
-                continue
-            data = path.read_bytes()
-            if not (dicom and path.name in DICOM):
-                found += [f"{relative}: {name}" for name in found_in(data, HEADER)]
-            if path.name not in PATHS and found_in(data, (FOLDER,)):
-                found.append(f"{relative}: the folder's name")
-        return found
-
-
 @pytest.fixture
 def ran(tmp_path, monkeypatch):
     place = tmp_path / "w"
@@ -262,13 +127,17 @@ def ran(tmp_path, monkeypatch):
 
 
 def test_info(ran, chest, studies):
-    for words in ((chest,), (chest, "--json"), (studies,), (studies, "--json")):
+    for words in ((chest[0],), (chest[0], "--json"), (studies,), (studies, "--json")):
         ran("info", *words)
     assert not ran.leaks()
 
 
 def test_analyze_lung_ct(ran, chest):
-    ran("analyze", chest, "--with", "lung-ct", "--out", ran.place / "out", "--threads", 1)
+    folder, nodule = chest
+    ran(
+        "analyze", folder, "--with", "lung-ct", "--at", nodule, "--out", ran.place / "out",
+        "--threads", 1,
+    )  # fmt: skip
     assert not ran.leaks()
     # The result that a PACS files carries the identity of its study, and so proves the search.
     assert found_in((ran.place / "out" / "seg.dcm").read_bytes(), HEADER)
@@ -281,11 +150,17 @@ def test_analyze_with_bundles(ran, studies, bundle, rings):
     assert not ran.leaks()
 
 
-def test_an_option_may_ask_for_the_identity(ran, studies, bundle):
+def test_options_may_ask_for_the_identity_and_are_audited(ran, studies, bundle):
     study = studies / f"{FOLDER}01"
     ran("analyze", study, "--with", bundle, "--out", ran.place / "a", "--identity", "show")
+    ran("convert", study, ran.place / "b", "--format", "dicom", "--identity", "study")
     shown = {leak.split(":")[0] for leak in ran.leaks()}
-    assert shown == {"a/report.html", "a/report.txt"}
+    dicom = {str(path.relative_to(ran.place)) for path in (ran.place / "b").iterdir()}
+    assert shown == {"a/report.html", "a/report.txt"} | dicom
+    assert [(what, detail["identity"]) for what, detail in ran.audited()] == [
+        ("analyze", "show"),
+        ("convert", "study"),
+    ]
 
 
 def test_predict(ran, studies, bundle, rings):
@@ -320,24 +195,24 @@ def test_preprocess_and_denoise(ran, studies):
 
 
 @pytest.mark.learn
-def test_plan_and_train(ran, studies):
-    ran("plan", studies, "--out", ran.place / "p", "--positive", "suspicious")
+def test_plan_and_train(ran, few):
+    ran("plan", few, "--out", ran.place / "p", "--positive", "suspicious")
     ran(
-        "train", studies, "--out", ran.place / "run", "--epochs", 1, "--threads", 1,
-        "--positive", "suspicious", "--folds", 2,
+        "train", few, "--out", ran.place / "run", "--epochs", 1, "--threads", 1,
+        "--positive", "suspicious", "--folds", 2, "--families", "cnn-rnn",
     )  # fmt: skip
     assert not ran.leaks()
 
 
 @pytest.mark.learn
-def test_pretrain(ran, studies):
-    ran("pretrain", studies, "--out", ran.place / "e", "--threads", 1, "--steps", 2)
+def test_pretrain(ran, few):
+    ran("pretrain", few, "--out", ran.place / "e", "--threads", 1, "--steps", 2)
     assert not ran.leaks()
 
 
-def test_select_and_anomaly(ran, studies, bundle):
+def test_select_and_anomaly(ran, studies, few, bundle):
     ran("select", bundle, studies, "--n", 4, "--out", ran.place / "predictions.csv")
-    ran("anomaly", "fit", studies, "--out", ran.place / "m", "--threads", 1)
+    ran("anomaly", "fit", few, "--out", ran.place / "m", "--threads", 1)
     one = studies / f"{FOLDER}03"
     ran(
         "anomaly", "score", ran.place / "m", one, "--out", ran.place / "s" / "predictions.csv",
@@ -346,11 +221,6 @@ def test_select_and_anomaly(ran, studies, bundle):
     assert not ran.leaks()
 
 
-def needs(name: str) -> Any:
-    return pytest.mark.skipif(name not in VERBS, reason=f"there is no verb {name} yet")
-
-
-@needs("convert")
 def test_convert(ran, studies):
     one = studies / f"{FOLDER}03"
     for name in ("a.nii.gz", "a.mha", "a.nrrd"):
@@ -359,7 +229,6 @@ def test_convert(ran, studies):
     assert not ran.leaks(dicom=False)
 
 
-@needs("index")
 def test_index(ran, studies):
     table = studies.parent / f"{FOLDER}.csv"
     table.write_text("PatientID,diagnosis\n" + "".join(f"QZ-730915-{k},x\n" for k in range(20)))
@@ -369,10 +238,60 @@ def test_index(ran, studies):
     assert not found_in((studies.parent / "labels.csv").read_bytes(), HEADER)
 
 
-@needs("deidentify")
-def test_deidentify(ran, studies):
-    ran("deidentify", studies, ran.place / "out", "--report", ran.place / "changes.csv")
-    assert not ran.leaks(dicom=False)
+def test_deidentify_and_back(ran, few):
+    link = ran.place / "link.csv"
+    said = ran(
+        "deidentify", few, ran.place / "out", "--report", ran.place / "changes.csv",
+        "--link", link, "--json",
+    )  # fmt: skip
+    assert not ran.leaks(dicom=False, apart=("link.csv",))
+    assert json.loads(said)["files"] == 24
+    ran("reidentify", ran.place / "out", ran.place / "back", "--link", link)
+    assert not ran.leaks(dicom=False, apart=("link.csv", "back"))
+    for path in (ran.place / "back").rglob("*.dcm"):
+        assert not found_in(str(path.relative_to(ran.place)).encode(), HEADER)
+        assert {"Zwetschgen", ROOT} <= found_in(path.read_bytes(), HEADER)
+    actions = [what for what, _ in ran.audited()]
+    assert actions == ["deidentify"] * 6 + ["reidentify"] * 6
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(peers.program("Orthanc") is None, reason="Orthanc is not here")
+def test_receive_send_and_find(ran, studies, rings, tmp_path):
+    """A study is sent to a receiver, analysed, and its results sent on to a PACS and found there.
+
+    A receiver's folder holds studies as they came: objects, and folders and jobs by their UID.
+    """
+    port, out = peers.free_port(), ran.place / "in"
+    with peers.orthanc(tmp_path / "orthanc") as archive:
+        pacs = f"ORTHANC@127.0.0.1:{archive.dicom}"
+        receiver = Command(
+            "receive", "--out", out, "--port", port, "--quiet-for", 0.5, "--analyze", rings,
+            "--send-to", pacs, cwd=ran.place,
+        )  # fmt: skip
+        peers.until(lambda: peers.listens(port) or not receiver.running)
+        ran("send", studies / f"{FOLDER}01", "--to", f"DIAPHANE@127.0.0.1:{port}")
+        peers.until(lambda: [*(out / "queue").glob("[df]*/*.json")])
+        receiver.send(signal.SIGTERM)
+        said = receiver.done()
+        assert archive.ask("/instances")
+        for more in ((), ("--json",), ("--fetch", ran.place / "fetched")):
+            ran("find", pacs, *more)
+        shown = diaphane("find", pacs, "--identity", "show", cwd=ran.place)
+    assert found_in(shown.stdout.encode(), HEADER)
+    assert not found_in((said.stdout + said.stderr).encode(), HEADER)
+    assert not ran.leaks(apart=("in", "fetched"))
+    for folder in (out, ran.place / "fetched"):
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        assert any(path.suffix == ".dcm" for path in files)
+        for path in files:
+            held = found_in(path.read_bytes(), (*HEADER, FOLDER))
+            named = found_in(str(path.relative_to(folder)).encode(), (*HEADER, FOLDER))
+            assert path.suffix == ".dcm" or held <= {ROOT}, path
+            assert named <= ({ROOT} if folder == out else set()), path
+    audited = ran.audited()
+    assert {"receive", "analyze", "send", "fetch"} < {what for what, _ in audited}
+    assert audited[-1] == ("find", {"identity": "show", "matches": 1})
 
 
 def test_a_refusal_names_the_path_and_nobody(ran, studies, bundle):
