@@ -6,8 +6,9 @@ import nibabel
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import EnhancedPETImageStorage
 
-from diaphane.acquire import find_series, read
+from diaphane.acquire import ReadOptions, find_series, read
 from diaphane.core import errors
 from diaphane.core.volume import Volume
 
@@ -152,6 +153,66 @@ def test_rescale_of_each_frame_is_kept(dicom, tmp_path):
     for z in range(4):
         expected = dicom.stored(3 - z) * (1.5 + 3 - z) + 1
         np.testing.assert_allclose(volume.voxels[z], expected, rtol=1e-6)
+
+
+def enhanced_pet(data, count=8, half_life=6586.2, **changes):
+    """An Enhanced PET Image (PS3.3 A.56) of two time points, each frame with its own rescale."""
+    data.SOPClassUID, data.Modality = EnhancedPETImageStorage, "PT"
+    data.ImageType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
+    data.DecayCorrected = data.AttenuationCorrected = "YES"
+    data.DecayCorrectionDateTime = "20260101110000"
+    data.PatientWeight = 75.0
+    item = Dataset()
+    item.RadionuclideTotalDose, item.RadionuclideHalfLife = 370e6, half_life
+    item.RadiopharmaceuticalStartDateTime = "20260101100000"
+    data.RadiopharmaceuticalInformationSequence = [item]
+    interleaved(data, count, "FrameContentSequence", {"TemporalPositionIndex": (1, 2)})
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "Bq/ml", "UCUM", "Bq/ml"
+    for index, frame in enumerate(data.PerFrameFunctionalGroupsSequence):
+        slope = 0.5 + index
+        frame.PixelValueTransformationSequence[0].RescaleSlope = slope
+        frame.PixelValueTransformationSequence[0].RescaleIntercept = 0
+        functional(
+            data, index, "RealWorldValueMappingSequence", RealWorldValueSlope=slope,
+            RealWorldValueIntercept=0, MeasurementUnitsCodeSequence=[code],
+        )  # fmt: skip
+        functional(data, index, "PETFrameTypeSequence", FrameType=data.ImageType)
+    for name, value in changes.items():
+        setattr(data, name, value)
+
+
+def test_enhanced_pet_of_two_time_points(dicom, tmp_path):
+    path = dicom.enhanced(tmp_path / "p.dcm", count=8, change=lambda data, _: enhanced_pet(data))
+    factor = 1000 * 75 / (370e6 * 2 ** (-3600 / 6586.2))
+    for options, unit, scale in (
+        (ReadOptions(), "Bq/ml", 1.0),
+        (ReadOptions.of(units="suv"), "SUVbw", factor),
+    ):
+        found = find_series(path, options)
+        assert found.rejected == ()
+        assert [s.facts["volume"] for s in found] == [{"temporal_position": t} for t in (1.0, 2.0)]
+        for number, series in enumerate(found):
+            volume = series.load().value.volume
+            assert (volume.modality, volume.unit, series.unit) == ("PT", unit, unit)
+            assert volume.geometry.spacing == (2.5, 0.5, 0.7)
+            for z in range(4):  # from the bottom: the last frames first
+                index = 2 * (3 - z) + number
+                expected = dicom.stored(index) * (0.5 + index) * scale
+                np.testing.assert_allclose(volume.voxels[z], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"PatientWeight": None}, {"AttenuationCorrected": "NO"}, {"DecayCorrected": "NO"}]
+)
+def test_enhanced_pet_that_cannot_become_suv(dicom, tmp_path, changes):
+    path = dicom.enhanced(
+        tmp_path / "p.dcm", count=8, change=lambda data, _: enhanced_pet(data, **changes)
+    )
+    found = find_series(path, ReadOptions.of(units="suv"))
+    assert {type(error) for _, error in found.rejected} == {errors.NotApplicable}
+    assert not found.series
+    assert [s.unit for s in find_series(path)] == ["Bq/ml"] * 2
 
 
 def test_object_that_was_stored_in_two_parts(dicom, tmp_path):

@@ -176,10 +176,10 @@ def test_a_gigabyte_of_frames_gets_what_it_needs():
 
 
 def test_the_clock_stands_still_while_nobody_reads(tmp_path):
-    room = Budget(512 * 2**20, 60.0, 1.0)
+    room = Budget(512 * 2**20, 60.0, 0.8)
     found = []
     for _, array in isolated(misbehaving.large, tmp_path, room, count=3):
-        time.sleep(0.6)
+        time.sleep(0.5)
         found.append(array.size)
     assert found == [2**22] * 3
 
@@ -188,12 +188,12 @@ def test_many_frames_are_decoded_by_one_request(place):
     frame = malformed.ct(shape=(64, 64))
     one = malformed.in_syntax(frame, uid.JPEGLSLossless)
     encoded = one.PixelData
-    data = malformed.enhanced(300)
+    data = malformed.enhanced(60)
     data.Rows = data.Columns = 64
-    data.PixelData = encapsulate([get_frame(encoded, 0, number_of_frames=1)] * 300)
+    data.PixelData = encapsulate([get_frame(encoded, 0, number_of_frames=1)] * 60)
     data["PixelData"].VR, data["PixelData"].is_undefined_length = "OB", True
     data.file_meta.TransferSyntaxUID = uid.JPEGLSLossless
     voxels = read(place("many.dcm", data)).voxels
-    assert voxels.shape == (300, 64, 64)
+    assert voxels.shape == (60, 64, 64)
     stored = np.frombuffer(frame.PixelData, np.uint16).reshape(64, 64)
-    assert np.array_equal(voxels[299], stored.astype(voxels.dtype) * 2 + 1)
+    assert np.array_equal(voxels[59], stored.astype(voxels.dtype) * 2 + 1)

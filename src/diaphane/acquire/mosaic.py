@@ -5,6 +5,10 @@ centre of the first slice; the number of slices and their direction stand in the
 header.
 
 Source: https://nipy.org/nibabel/dicom/dicom_mosaic.html and siemens_csa.html.
+
+Newer scanners (software XA) write mosaics without that header. Private dictionaries know a number of slices
+(0021,xx01) and a normal (0021,xx02) of "SIEMENS MR SDI 02" there, but no source states what
+ImagePositionPatient means beside them, and dcm2niix warns that such mosaics lack vital data: refused.
 """
 
 from __future__ import annotations
@@ -38,7 +42,7 @@ def mosaic_planes(header: Header) -> list[Plane]:
     if not count or normal is None or len(whole.orientation) != 6 or len(whole.spacing) != 2:
         raise GeometryError(
             "The mosaic does not state how many slices it holds and how they lie "
-            "(the vendor's CSA header is missing).",
+            "(the vendor's CSA header is missing, as in mosaics of XA software).",
             path=header.path,
             remedy="Export it from the scanner again, as enhanced DICOM or with private elements.",
         )

@@ -92,10 +92,20 @@ def is_pet(header: Header) -> bool:
 
 def pet_unit(header: Header) -> str:
     """Unit of PET values as they are stored: "Bq/ml", "SUVbw", "SUVlbm" or "SUVbsa"; else "1"."""
-    if header.units == "GML":
+    units = header.units or (_enhanced_units(header) if header.is_enhanced else "")
+    if units == "GML":
         kind = _TYPES.get("".join(header.words("suv_type")))
         return f"SUV{kind}" if kind else "1"
-    return {"BQML": "Bq/ml", "CM2ML": "SUVbsa"}.get(header.units, "1")
+    return {"BQML": "Bq/ml", "CM2ML": "SUVbsa"}.get(units, "1")
+
+
+def _enhanced_units(header: Header) -> str:
+    """Those that an enhanced object states beside each frame; "" where it does not."""
+    try:
+        with quiet():
+            return _units(parsed(header.path, limits=header.limits))
+    except Exception:  # noqa: BLE001 (pydicom raises whatever a damaged file makes it meet)
+        return ""
 
 
 def uptake_facts(planes: Sequence[Plane]) -> dict[str, Any]:
