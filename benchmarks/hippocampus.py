@@ -97,7 +97,7 @@ def ours(
             pupil.one_step()
 
     def judge() -> float:
-        pupil.shadow.load_state_dict(pupil.average)
+        pupil.shadow.load_state_dict(pupil.average.tensors)
         return mean_dice(store, member, spec, TorchRunner(pupil.shadow, cpu))
 
     return step, judge

@@ -168,17 +168,41 @@ def test_padding_changes_nothing(lengths: list[int], name: str, seed: int) -> No
 
 def test_padding_changes_nothing_in_training(config: EvidenceConfig) -> None:
     """Batch statistics and gradients come from valid slices only."""
-    net = make_net(config).train()
+    net = certain(make_net(config))
+    image, mask, length, concepts = make_batch(config, [2, 2])
+    short = gradients(net, net(image, mask, length, concepts).logit)
+    wide = torch.nn.functional.pad(image, (0, 0, 0, 0, 0, 0, 0, 4), value=9.0)
+    masks = torch.nn.functional.pad(mask, (0, 0, 0, 0, 0, 4), value=1.0)
+    found = gradients(net, net(wide, masks, length, concepts).logit)
+    torch.testing.assert_close(found, short, atol=1e-4, rtol=1e-4)
+
+
+def test_the_score_for_training_and_its_gradient_are_those_of_the_maps(
+    config: EvidenceConfig,
+) -> None:
+    net = certain(make_net(config))
+    batch = make_batch(config, [3, 5, 1])
+    out = net(*batch)
+    logit, parts = net.score(*batch)
+    torch.testing.assert_close(parts, out.concepts)
+    drawn, summed = gradients(net, out.logit), gradients(net, logit)
+    torch.testing.assert_close(summed, drawn, atol=1e-4, rtol=1e-4)
+
+
+def certain(net: EvidenceNet) -> EvidenceNet:
+    """The network in training, nothing left to chance."""
     for module in net.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
         if hasattr(module, "drop_path"):
             module.drop_path = 0.0
-    image, mask, length, concepts = make_batch(config, [2, 2])
-    short = net(image, mask, length, concepts).logit
-    wide = torch.nn.functional.pad(image, (0, 0, 0, 0, 0, 0, 0, 4), value=9.0)
-    masks = torch.nn.functional.pad(mask, (0, 0, 0, 0, 0, 4), value=1.0)
-    torch.testing.assert_close(net(wide, masks, length, concepts).logit, short, atol=1e-5, rtol=0)
+    return net.train()
+
+
+def gradients(net: EvidenceNet, logit: torch.Tensor) -> list[torch.Tensor]:
+    """The logit, and what each parameter should change to raise the first case's scores."""
+    used = torch.autograd.grad(logit[0].sum(), list(net.parameters()), allow_unused=True)
+    return [logit.detach(), *(each for each in used if each is not None)]
 
 
 @pytest.mark.parametrize("fill", [0.0, 1.0])

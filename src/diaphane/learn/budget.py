@@ -13,12 +13,14 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-_SAFETY = 0.9
-"""Share of the time at hand that is planned for; steps on a busy machine differ in length."""
+_SAFETY = 0.97
+"""Share of the time at hand that is planned for; the watch sees to it that slower steps end in time."""
 _TAIL = 0.1
 """Share of all steps that the final annealing takes."""
 _LAPS, _FEWEST_LAPS = 20, 5
 """Laps that a pace is taken from, at most and at least."""
+_LEAST = 2.0
+"""Seconds that are kept whatever was measured."""
 _STALL = 3.0
 """Times the median lap beyond which a lap counts as no longer."""
 
@@ -74,36 +76,58 @@ class Budget:
         steps = max(least, steps)
         return steps if most is None else min(steps, most)
 
-    def watch(self, members: int, reserve: float, expected: float = 0.0) -> Watch:
+    def watch(
+        self,
+        members: int,
+        reserve: float,
+        expected: float = 0.0,
+        work: float = 0.0,
+        pace: float | None = None,
+    ) -> Watch:
         """The watch of the next of ``members`` networks that are still to be trained.
 
         Parameters
         ----------
+        reserve:
+            Seconds to keep for all that follows, room for surprises included.
         expected:
             Seconds that a step was measured to take; when steps turn out slower, so will all that
-            follows, and the watch keeps more for it.
+            follows.
+        work:
+            Of the reserve, what was measured: as much more of it is kept as steps are slower, once
+            the room for surprises is used up.
+        pace:
+            Seconds that a step took of late, ``expected`` if ``None``.
         """
-        share = max(0.0, self.left() - reserve) / max(1, members)
-        return Watch(time.monotonic() + share, expected, reserve / max(1, members))
+        now, known = time.monotonic(), expected if pace is None else pace
+        return Watch(self.ends, now, max(1, members), expected, reserve, work, known)
 
 
 @dataclass(frozen=True)
 class Watch:
-    """When one network must be done.
+    """When one network must be done: at an equal share of the time until what follows must begin.
 
     Attributes
     ----------
     ends:
-        In seconds of :func:`time.monotonic`; ``None`` is never.
+        When everything must be over, in seconds of :func:`time.monotonic`; ``None`` is never.
+    begins:
+        When this network began.
+    members:
+        Networks that share the time, this one included.
     expected:
         Seconds that a step should take; 0 if that is not known.
-    reserve:
-        Seconds kept for what follows, at the expected pace.
+    reserve, work, pace:
+        As in :meth:`Budget.watch`.
     """
 
     ends: float | None = None
+    begins: float = 0.0
+    members: int = 1
     expected: float = 0.0
     reserve: float = 0.0
+    work: float = 0.0
+    pace: float = 0.0
 
     def calls(self, step: int, steps: int, pace: float, *, now: float | None = None) -> bool:
         """Whether the final annealing must begin at ``step`` to end in time.
@@ -118,9 +142,26 @@ class Watch:
         if self.ends is None or step + tail(steps) >= steps:
             return False
         at = time.monotonic() if now is None else now
-        slower = pace / self.expected - 1.0 if self.expected else 0.0
-        late = self.reserve * min(3.0, max(0.0, slower))
-        return at + 1.1 * pace * tail(steps) + late >= self.ends
+        kept = max(self.reserve, self._needed(pace))
+        return at + 1.1 * pace * tail(steps) >= self._share_ends(kept)
+
+    def over(self, pace: float, *, now: float | None = None) -> bool:
+        """Whether no further step fits, annealed or not: what follows would not end in time."""
+        if self.ends is None:
+            return False
+        at = time.monotonic() if now is None else now
+        room = 0.5 * max(0.0, self.reserve - self.work)
+        kept = max(self.reserve - room, self._needed(pace))
+        return at + pace >= self._share_ends(kept)
+
+    def _needed(self, pace: float) -> float:
+        """Seconds that what follows takes when steps take so long."""
+        slower = max(1.0, pace / self.expected) if self.expected else 1.0
+        return 1.1 * slower * self.work + _LEAST
+
+    def _share_ends(self, kept: float) -> float:
+        assert self.ends is not None
+        return self.begins + max(0.0, self.ends - kept - self.begins) / self.members
 
 
 class Laps:
@@ -132,11 +173,11 @@ class Laps:
     Parameters
     ----------
     expected:
-        Seconds that a step was measured to take; believed until laps say otherwise.
+        Seconds that a step should take; believed until laps say otherwise.
     """
 
     def __init__(self, expected: float = 0.0) -> None:
-        self._laps = deque([expected] * (_LAPS // 2) if expected else [], maxlen=_LAPS)
+        self._laps = deque([expected] * _FEWEST_LAPS if expected else [], maxlen=_LAPS)
         self._at = time.monotonic()
 
     def skip(self) -> None:

@@ -36,6 +36,7 @@ from diaphane.learn.network import (
     renew_norms,
     start_apart,
 )
+from diaphane.learn.optimising import Average, clip, seed, take_up
 from diaphane.learn.plans import Plan
 from diaphane.learn.predicting import predict, quick_metric
 from diaphane.learn.rhythm import Rhythm, out_of_memory
@@ -154,12 +155,17 @@ class Pupil:
         self.concept_bias = start_apart(net, self.loss) if plan.apart else None
         self.parameters = learnable(self.net, plan)
         self.optimiser = optimiser_of(self.net, self.parameters, plan)
-        self.average = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
+        self.followed = Average(self.net)
         self.best = {k: v.clone() for k, v in self.average.items()}
         self.position = Position(number)
         self.shadow = EvidenceNet(network_config(plan)).to(task.device).eval()
         self.waited = 0.0
         self._saved, self._save_cost = time.monotonic(), 0.0
+
+    @property
+    def average(self) -> Tensors:
+        """The averaged weights."""
+        return self.followed.tensors
 
     def go_on(self) -> None:
         """Take up what a stopped process left, if it is about this network."""
@@ -169,10 +175,9 @@ class Pupil:
             if saved.position.member == number:
                 self.position = saved.position
                 self.net.load_state_dict(saved.net)
-                self.average = {k: v.to(task.device).clone() for k, v in saved.average.items()}
+                self.followed.set(saved.average)
                 self.best = {k: v.to(task.device).clone() for k, v in saved.best.items()}
-                groups = self.optimiser.state_dict()["param_groups"]
-                self.optimiser.load_state_dict({"state": saved.optimiser, "param_groups": groups})
+                take_up(self.optimiser, saved.optimiser)
         if task.history is not None:
             task.history.forget_after(number, self.position.epoch - 1)
 
@@ -193,9 +198,9 @@ class Pupil:
     def learn(self, told: Told | None, watch: Watch) -> None:
         """Take all steps that are left, unless patience or time is over."""
         position, rhythm = self.position, self.rhythm
-        began, laps = time.monotonic(), Laps(watch.expected)
+        began, laps = time.monotonic(), Laps(watch.pace)
         first, last = position.step, last_step(rhythm.steps, position.jump)
-        if self._patience_is_over():  # and the process that found so was killed
+        if position.cut or self._patience_is_over():  # and the process that found so was killed
             last = first
         feeders = loading_threads(self.task.threads, self.task.device)
         with Ahead(self.make, first, last, workers=feeders) as ahead:
@@ -206,6 +211,8 @@ class Pupil:
                     position.jump = position.step
                     self.save()
                 last = last_step(rhythm.steps, position.jump)
+                if position.step < last and watch.over(pace):
+                    position.cut = last = position.step
                 if position.step % rhythm.look == 0 or position.step >= last:
                     self._close_epoch(told, now - began, last)
                     began = time.monotonic()
@@ -261,15 +268,14 @@ class Pupil:
                 f"warning: memory does not hold a batch of {len(made.cases)} cases; it is cut "
                 f"into {position.pieces} pieces whose gradients are added."
             )
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, plan.optimiser.clip)
-        if not (math.isfinite(value) and bool(torch.isfinite(norm))):
+        norm = clip(self.parameters, plan.optimiser.clip)
+        if not (math.isfinite(value) and math.isfinite(norm)):
             raise self._diverged(made, "loss" if not math.isfinite(value) else "gradient")
         self.optimiser.step()
         position.step += 1
         position.total += value * len(made.cases)
         position.cases += len(made.cases)
-        decay = min(plan.optimiser.ema, (1 + position.step) / (10 + position.step))
-        _follow(self.average, self.net, decay)
+        self.followed.follow(position.step, plan.optimiser.ema)
 
     def look(self) -> tuple[float, float | None]:
         """Loss and metric of the averaged weights on the stopping cases; remembers the best."""
@@ -303,7 +309,7 @@ class Pupil:
         """Gradients of the batch's mean loss; returns that loss."""
         plan, net, device = self.plan, self.net, self.task.device
         words = np.random.SeedSequence([self.seed, 2, self.position.step]).generate_state(1)
-        torch.manual_seed(int(words[0]))  # dropout
+        seed(int(words[0]), device)  # dropout
         mixed = torch.autocast("cuda", dtype=torch.bfloat16) if device.type == "cuda" else None
         self.optimiser.zero_grad()
         total = 0.0
@@ -311,8 +317,8 @@ class Pupil:
             part = slice(int(rows[0]), int(rows[-1]) + 1)
             fed = made.batch.rows(part, device)
             with mixed or nullcontext():
-                out = net(fed.image, fed.mask, fed.length, fed.concepts)
-            logit = out.logit - out.concepts.sum(1) if plan.apart else out.logit
+                logit, parts = net.score(fed.image, fed.mask, fed.length, fed.concepts)
+            logit = logit - parts.sum(1) if plan.apart else logit
             value = self.loss(logit.float(), made.target[part].to(device))
             if net.shapes is not None and not plan.concept_fit.freeze:
                 rough = plan.concept_fit.roughness / self.rhythm.cases
@@ -385,16 +391,3 @@ class Pupil:
         """Fitting cases in the order of an epoch."""
         random = np.random.default_rng([self.seed, 1, epoch])
         return np.asarray(random.permutation(self.member.fit), dtype=np.int64)
-
-
-def _follow(average: Tensors, net: EvidenceNet, decay: float) -> None:
-    """Move the averaged weights towards the network's."""
-    now = net.state_dict()
-    floats = [name for name, value in now.items() if value.dtype.is_floating_point]
-    with torch.no_grad():
-        torch._foreach_lerp_(  # one call instead of one per tensor
-            [average[name] for name in floats], [now[name] for name in floats], 1.0 - decay
-        )
-        for name, value in now.items():
-            if not value.dtype.is_floating_point:
-                average[name].copy_(value)

@@ -117,7 +117,10 @@ class Members:
             path.parent.mkdir(parents=True, exist_ok=True)
             save_checkpoint(net, path)
             state.unlink(missing_ok=True)
-            done = {"number": number, "jump": position.jump, "pieces": position.pieces}
+            done = {
+                "number": number, "jump": position.jump, "cut": position.cut,
+                "pieces": position.pieces,
+            }  # fmt: skip
             send({"done": done})
             return done
 
@@ -128,11 +131,9 @@ class Members:
         if self.budget is None:
             return None
         settled = self.settled
-        slower = 1.0
-        if self.pace and settled.pace:
-            slower = max(1.0, float(np.median(self.pace)) / settled.pace)
         rounds = math.ceil(left / settled.arranged.at_once)
-        return self.budget.watch(rounds, settled.reserve * min(3.0, slower), settled.pace)
+        pace = float(np.median(self.pace[-20:])) if self.pace else None
+        return self.budget.watch(rounds, settled.reserve, settled.pace, settled.work, pace)
 
     def _hear(self, name: str, said: Message) -> None:
         if "forget" in said:
@@ -149,16 +150,18 @@ class Members:
         elif "done" in said:
             self._done(**said["done"])
 
-    def _done(self, number: int, jump: int | None, pieces: int) -> None:
+    def _done(self, number: int, jump: int | None, cut: int | None, pieces: int) -> None:
         folder = self.folder
+        steps = Rhythm.of(self.task.plan, len(self.members[number].fit)).steps
         if jump is not None:
             early = {**folder.read_state().get("annealed_early_at", {}), str(number): jump}
             folder.update_state(annealed_early_at=early)
-            steps = Rhythm.of(self.task.plan, len(self.members[number].fit)).steps
             self.voice.say(
                 f"note: time was short; network {number + 1} went to its final annealing at "
-                f"step {jump} and ended at {last_step(steps, jump)} of {steps}."
+                f"step {jump} and ended at {cut or last_step(steps, jump)} of {steps}."
             )
+        elif cut is not None:
+            self.voice.say(f"note: time was short; network {number + 1} ended at {cut} of {steps}.")
         if pieces > 1:
             folder.update_state(batch_pieces=pieces)
         folder.update_state(seconds=self.stopwatch())

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from diaphane.core.errors import PlanError
 from diaphane.learn.cases import Batch
+from diaphane.learn.optimising import adamw
 from diaphane.learn.plans import ConceptPlan, Plan
 from diaphane.learn.pretrained import start_from
 from diaphane.models import EvidenceConfig, EvidenceNet
@@ -223,9 +224,7 @@ def optimiser_of(
             ([p for p in own if p.ndim <= 1], 0.0),
         )
     ]
-    return torch.optim.AdamW(
-        groups, lr=plan.optimiser.learning_rate, betas=(0.9, 0.99), foreach=True
-    )
+    return adamw(groups, plan.optimiser.learning_rate, parameters[0].device)
 
 
 def renew_norms(net: EvidenceNet, batches: Iterable[Batch]) -> None:

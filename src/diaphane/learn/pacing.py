@@ -239,16 +239,21 @@ class Load:
         )
 
 
-def reserve(pace: Pace, load: Load, budget: Budget, probes: int) -> float:
-    """Seconds to keep for all that follows training.
+def work_after(pace: Pace, load: Load, probes: int) -> float:
+    """Seconds that what follows training takes, as far as it can be measured.
 
     Judging and tests of the explanations follow from the time of one case; writing, checking and
-    loading the graph from the time of one export; report and figures have a flat share.
+    loading the graph from the time of one export.
     """
     judging = pace.case * load.views * (load.held + load.fit + load.scored * load.members)
     probing = _probe_time(pace, load) * probes
     graph = pace.export * (2.0 + 0.8 * load.members)
-    return 1.2 * (judging + probing + graph) + 2.0 + 0.04 * budget.seconds
+    return judging + probing + graph
+
+
+def reserve(work: float, budget: Budget) -> float:
+    """Seconds to keep for all that follows training; report and figures have a flat share."""
+    return 1.2 * work + 2.0 + 0.03 * budget.seconds
 
 
 def affordable_probes(pace: Pace, load: Load, budget: Budget, most: int) -> int:

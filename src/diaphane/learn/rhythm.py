@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import torch
 
 from diaphane.learn.plans import Plan
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+
 
 @contextmanager
 def reproducible(threads: int | None) -> Iterator[None]:
-    """Deterministic algorithms and a fixed thread count inside; everything as before after."""
+    """Deterministic algorithms and a fixed thread count inside; everything as before after.
+
+    What a step frees stays with the process for the next step (where glibc is), until the end.
+    """
     import os
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -23,12 +29,21 @@ def reproducible(threads: int | None) -> Iterator[None]:
         torch.set_num_threads(threads)
     # The same as use_deterministic_algorithms(True), which would import a compiler first.
     torch.set_deterministic_debug_mode("error")
+    _allocate("mallopt", _M_TRIM_THRESHOLD, 1 << 30)
+    _allocate("mallopt", _M_MMAP_THRESHOLD, 1 << 26)
     try:
         with torch.random.fork_rng():
             yield
     finally:
+        _allocate("malloc_trim", 0)
         torch.set_num_threads(before[0])
         torch.set_deterministic_debug_mode(before[1])
+
+
+def _allocate(name: str, *numbers: int) -> None:
+    """Call a function of glibc's allocator, if there is one: fresh pages cost a tenth of a step."""
+    with suppress(AttributeError, OSError, TypeError):
+        getattr(ctypes.CDLL(None), name)(*numbers)
 
 
 @dataclass(frozen=True)

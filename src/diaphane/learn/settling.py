@@ -28,6 +28,7 @@ from diaphane.learn.pacing import (
     export_time,
     measure_arranged,
     reserve,
+    work_after,
 )
 from diaphane.learn.plans import Plan
 from diaphane.learn.rhythm import Rhythm
@@ -60,8 +61,8 @@ class Settled:
         Compute threads of a network, and networks that learn at the same time.
     probes, most:
         Cases that test the explanations; cases of a part that are scored at most.
-    pace, reserve:
-        Seconds of a step and of all that follows training, as measured.
+    pace, work, reserve:
+        Seconds of a step, of what follows training, as measured, and to keep for that.
     """
 
     family: str | None = None
@@ -73,6 +74,7 @@ class Settled:
     probes: int = 32
     most: int | None = None
     pace: float = 0.0
+    work: float = 0.0
     reserve: float = 0.0
 
     @property
@@ -149,6 +151,7 @@ class _Fit:
     seeds: tuple[int, ...]
     steps: int
     wanted: int
+    work: float
     reserve: float
     probes: int
     most: int
@@ -263,12 +266,14 @@ def _fit(
         most = affordable_cases(pace, own, len(members), budget)
         load = Load.of(own, members, scored, most)
         probes = affordable_probes(pace, load, budget, desk.voice.probes)
-        kept = reserve(pace, load, budget, probes)
+        work = work_after(pace, load, probes)
+        kept = reserve(work, budget)
         wanted = Rhythm.of(own, len(members[0].fit)).steps
         each = pace.step * desk.arranged.rounds(len(members)) / share
         found = _Fit(
-            folds, seeds, budget.steps(each, 1, kept, most=wanted), wanted, kept, probes, most, pace
-        )
+            folds, seeds, budget.steps(each, 1, kept, most=wanted), wanted, work, kept, probes,
+            most, pace,
+        )  # fmt: skip
         if found.enough:
             break
     assert found is not None
@@ -302,7 +307,7 @@ def _frozen(desk: Desk, plan: Plan, settled: Settled, fit: _Fit, budget: Budget)
         desk.voice.say("warning: the time budget is too short for this dataset; it will be passed.")
     return replace(
         settled, changes=changes, reasons={**settled.reasons, **reasons}, probes=fit.probes,
-        most=fit.most, pace=fit.pace.step, reserve=fit.reserve,
+        most=fit.most, pace=fit.pace.step, work=fit.work, reserve=fit.reserve,
     )  # fmt: skip
 
 

@@ -30,6 +30,8 @@ class Position:
         Of the stopping cases; ``best_epoch`` is -1 before the first epoch.
     jump:
         Step at which a nearing deadline forced the final annealing, ``None`` if none did.
+    cut:
+        Step at which no further one fitted into the time, ``None`` if all did.
     total, cases:
         Sum of the losses of the epoch at hand, and the cases in it.
     pieces:
@@ -42,6 +44,7 @@ class Position:
     best_loss: float = float("inf")
     best_epoch: int = -1
     jump: int | None = None
+    cut: int | None = None
     total: float = 0.0
     cases: int = 0
     pieces: int = 1

@@ -21,6 +21,7 @@ from diaphane.models.encoder import (
     SliceEncoder,
     VolumeEncoder,
     exporting,
+    places_of,
     steps_of,
     within,
 )
@@ -47,6 +48,23 @@ class EvidenceOutput(NamedTuple):
     attention: torch.Tensor
     concepts: torch.Tensor
     features: torch.Tensor
+
+
+class _Seen(NamedTuple):
+    """A sequence of S steps of P places each, as the score sums them up.
+
+    ``grid (N, S, P, D)`` features, ``places (N, S, P)`` their weights in a step, ``taken (N, S)``
+    steps that count, ``pooled (N, S, D)``, ``direction (N, S, K, D)``, ``attention (N, S)``; the
+    steps are of ``slices`` of the feature grid.
+    """
+
+    grid: torch.Tensor
+    places: torch.Tensor
+    taken: torch.Tensor
+    pooled: torch.Tensor
+    direction: torch.Tensor
+    attention: torch.Tensor
+    slices: int
 
 
 class EvidenceNet(nn.Module):
@@ -102,18 +120,34 @@ class EvidenceNet(nn.Module):
             ``(N, J)`` float32, NaN where a concept is not given.
         """
         cases = image.shape[0]
-        outputs = self.config.n_outputs
-        bias = self.bias.unsqueeze(0).expand(cases, outputs)
-        if self.shapes is not None:
-            parts = self.shapes(concepts)
-        else:
-            parts = concepts.new_zeros((cases, 0, outputs))
+        bias = self.bias.unsqueeze(0).expand(cases, self.config.n_outputs)
+        parts = self._concept_part(concepts, cases)
         if self.encoder is not None:
             maps, attention, features = self._image_part(image, mask, length)
         else:
             maps, attention, features = self._no_image(mask, length, concepts)
         logit = bias + maps.sum(dim=(1, 2, 3)) + parts.sum(dim=1)
         return EvidenceOutput(logit, bias, maps, attention, parts, features.unsqueeze(1))
+
+    def score(
+        self,
+        image: torch.Tensor,
+        mask: torch.Tensor,
+        length: torch.Tensor,
+        concepts: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """``logit (N, K)`` and ``concepts (N, J, K)`` of :meth:`forward`, for training.
+
+        No map is drawn: the score is linear in the features, so their weighted means are enough.
+        """
+        parts = self._concept_part(concepts, image.shape[0])
+        logit = self.bias + parts.sum(dim=1)
+        if self.encoder is not None:
+            seen = self._seen(image, mask, length)
+            with torch.autocast(image.device.type, enabled=False):
+                each = torch.einsum("nsd,nskd->nsk", seen.pooled, seen.direction)
+                logit = logit + torch.einsum("ns,nsk->nk", seen.attention, each)
+        return logit, parts
 
     def fit_concepts(self, train: torch.Tensor) -> None:
         """Take standardisation and knots from training concepts ``(N, J)``; no-op without any."""
@@ -130,10 +164,36 @@ class EvidenceNet(nn.Module):
         """Penalty on bends of the shape functions, a scalar; 0 without concepts."""
         return self.bias.sum() * 0.0 if self.shapes is None else self.shapes.roughness()
 
+    def _concept_part(self, concepts: torch.Tensor, cases: int) -> torch.Tensor:
+        """Contributions of concepts ``(N, J, K)``; J is 0 without any."""
+        if self.shapes is None:
+            return concepts.new_zeros((cases, 0, self.config.n_outputs))
+        parts: torch.Tensor = self.shapes(concepts)
+        return parts
+
     def _image_part(
         self, image: torch.Tensor, mask: torch.Tensor, length: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Maps ``(N, T, h, w, K)``, attention ``(N, T)`` and pooled features ``(N, D)``."""
+        h, w = self.config.grid
+        seen = self._seen(image, mask, length)
+        with torch.autocast(image.device.type, enabled=False):
+            evidence = torch.einsum("nspd,nskd->nspk", seen.grid, seen.direction)
+            weight = (seen.attention.unsqueeze(-1) * seen.places).unsqueeze(-1)
+            taken = seen.taken.unsqueeze(-1).unsqueeze(-1)
+            maps = torch.where(taken, evidence * weight, torch.zeros_like(evidence))
+            features = torch.einsum("ns,nsd->nd", seen.attention, seen.pooled)
+            cases, slices = image.shape[0], seen.slices
+            maps = maps.reshape(cases, slices, h, w, self.config.n_outputs)
+            attention = seen.attention.reshape(cases, slices, -1).sum(-1)
+            if self.config.depth_stride > 1:
+                share, step = self._shares(length, image.shape[1])
+                maps = maps.index_select(1, step) * share[:, :, None, None, None]
+                attention = attention.index_select(1, step) * share
+        return maps, attention, features
+
+    def _seen(self, image: torch.Tensor, mask: torch.Tensor, length: torch.Tensor) -> _Seen:
+        """What the network makes of the images before it draws maps."""
         cases = image.shape[0]
         h, w = self.config.grid
         width = self.config.widths[-1]
@@ -171,19 +231,7 @@ class EvidenceNet(nn.Module):
             attention = torch.softmax(score.masked_fill(torch.logical_not(taken), -1e4), dim=1)
             attention = torch.where(taken, attention, torch.zeros_like(attention))
             direction = torch.einsum("kde,nse->nskd", self.weight, context)
-            evidence = torch.einsum("nspd,nskd->nspk", grid, direction)
-            weight = (attention.unsqueeze(-1) * places).unsqueeze(-1)
-            maps = torch.where(
-                taken.unsqueeze(-1).unsqueeze(-1), evidence * weight, torch.zeros_like(evidence)
-            )
-            features = torch.einsum("ns,nsd->nd", attention, pooled)
-            maps = maps.reshape(cases, slices, h, w, self.config.n_outputs)
-            attention = attention.reshape(cases, slices, -1).sum(-1)
-            if self.config.depth_stride > 1:
-                share, step = self._shares(length, image.shape[1])
-                maps = maps.index_select(1, step) * share[:, :, None, None, None]
-                attention = attention.index_select(1, step) * share
-        return maps, attention, features
+        return _Seen(grid, places, taken, pooled, direction, attention, slices)
 
     def _weights(self, mask: torch.Tensor, length: torch.Tensor, steps: int) -> torch.Tensor:
         """Mask on the feature grid, ``(N, T', h, w)``, mean over what a cell stands for."""
@@ -226,14 +274,22 @@ class EvidenceNet(nn.Module):
             features = self.encoder(flat).reshape(shape)
             keep = valid.reshape(cases, slices, 1, 1, 1)
             return torch.where(keep, features, torch.zeros_like(features)), valid
-        chosen = valid.reshape(-1)
-        encoded = self.encoder(flat[chosen])
-        features = encoded.new_zeros((cases * slices, *encoded.shape[1:]))
-        features[chosen] = encoded
-        return self._dropped(features.reshape(shape)), valid
+        index = places_of(valid)
+        encoded = self.encoder(flat if index is None else flat.index_select(0, index))
+        last = encoded.movedim(1, -1)
+        if self.training:
+            kept = self.drop(encoded.new_ones((cases, 1, last.shape[-1])))
+            kept = kept.expand(cases, slices, -1).reshape(cases * slices, 1, 1, -1)
+            last = last * (kept if index is None else kept.index_select(0, index))
+        if index is not None:
+            rows = last.reshape(len(index), -1)
+            last = rows.new_zeros(cases * slices, rows.shape[1]).index_copy_(0, index, rows)
+        return last.reshape(cases, slices, h, w, -1).permute(0, 1, 4, 2, 3), valid
 
     def _dropped(self, features: torch.Tensor) -> torch.Tensor:
         """Drop whole feature channels of a case in training."""
+        if not self.training:
+            return features
         kept = self.drop(features.new_ones((features.shape[0], 1, features.shape[2], 1, 1)))
         return torch.mul(features, kept)
 

@@ -17,6 +17,7 @@ from diaphane.bundle.sliding import Lattice, slide
 from diaphane.core.errors import Diverged
 from diaphane.learn.budget import Laps, Watch, annealing, last_step
 from diaphane.learn.loading import Ahead, loading_threads
+from diaphane.learn.optimising import Average, adamw, clip, seed, take_up
 from diaphane.learn.segmenting.cases import MaskStore
 from diaphane.learn.segmenting.looks import Look, Looks
 from diaphane.learn.segmenting.losses import segmentation_loss
@@ -93,13 +94,15 @@ def fit_member(
     feeders = loading_threads(torch.get_num_threads(), task.device)
     with Ahead(pupil.batch, position.step, plan.steps, workers=feeders) as batches:
         coming = iter(batches)
-        while position.step < last_step(plan.steps, position.jump):
+        while not position.cut and position.step < last_step(plan.steps, position.jump):
             losses.append(pupil.one_step(next(coming)))
             pace = laps.lap() + looking / plan.look_every
             if position.jump is None and clock.calls(position.step, plan.steps, pace):
                 position.jump = position.step
-            last = position.step >= last_step(plan.steps, position.jump)
-            if position.step % plan.look_every == 0 or last:
+            ends = position.step >= last_step(plan.steps, position.jump)
+            if not ends and clock.over(pace):
+                position.cut, ends = position.step, True
+            if position.step % plan.look_every == 0 or ends:
                 stopped = time.monotonic()
                 look = Look(
                     number, member.fold, position.step, float(np.mean(losses)), pupil.look(),
@@ -135,20 +138,17 @@ class Pupil:
         self.net = dense_network(SegmentNet(network_config(plan))).to(task.device)
         self.sampler = Sampler(plan, task.store, member.fit, self.seed)
         self.parameters = list(self.net.parameters())
-        optimiser = plan.optimiser
-        self.optimiser = torch.optim.AdamW(
+        decays = [p for p in self.parameters if p.ndim > 1]
+        others = [p for p in self.parameters if p.ndim <= 1]
+        self.optimiser = adamw(
             [
-                {
-                    "params": [p for p in self.parameters if p.ndim > 1],
-                    "weight_decay": optimiser.weight_decay,
-                },
-                {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
+                {"params": decays, "weight_decay": plan.optimiser.weight_decay},
+                {"params": others, "weight_decay": 0.0},
             ],
-            lr=optimiser.learning_rate,
-            betas=(0.9, 0.99),
-            foreach=True,
+            plan.optimiser.learning_rate,
+            task.device,
         )
-        self.average = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
+        self.average = Average(self.net)
         self.shadow = dense_network(SegmentNet(network_config(plan))).to(task.device).eval()
         self.position = Position(number)
 
@@ -166,9 +166,8 @@ class Pupil:
             if saved.position.member == number:
                 self.position = saved.position
                 self.net.load_state_dict(saved.net)
-                self.average = {k: v.to(task.device) for k, v in saved.average.items()}
-                groups = self.optimiser.state_dict()["param_groups"]
-                self.optimiser.load_state_dict({"state": saved.optimiser, "param_groups": groups})
+                self.average.set(saved.average)
+                take_up(self.optimiser, saved.optimiser)
         task.looks.forget_after(number, self.position.step)
 
     def save(self) -> None:
@@ -176,7 +175,7 @@ class Pupil:
         save_state(
             self.task.state,
             Saved(
-                self.position, self.net.state_dict(), self.average, {},
+                self.position, self.net.state_dict(), self.average.tensors, {},
                 self.optimiser.state_dict()["state"],
             ),
         )  # fmt: skip
@@ -206,7 +205,7 @@ class Pupil:
             group["lr"] = self.rate(position.step)
         cuda = task.device.type == "cuda"
         self.net.train()
-        torch.manual_seed((self.seed + 7919 * (position.step + 1)) % 2**31)  # dropout
+        seed((self.seed + 7919 * (position.step + 1)) % 2**31, task.device)  # dropout
         try:
             with torch.autocast("cuda", dtype=torch.bfloat16) if cuda else nullcontext():
                 logits = self.net.levels(image)
@@ -217,9 +216,9 @@ class Pupil:
             if isinstance(error, MemoryError) or _memory_ran_out(error):
                 raise TooLarge from error
             raise
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, plan.optimiser.clip)
+        norm = clip(self.parameters, plan.optimiser.clip)
         loss = float(value.detach())
-        if not np.isfinite(loss) or not bool(torch.isfinite(norm)):
+        if not np.isfinite(loss) or not np.isfinite(norm):
             keys = sorted({task.store.rows[case].key for case in fed.cases})
             raise Diverged(
                 f"The loss is no longer a number, at step {position.step + 1} of network "
@@ -230,16 +229,13 @@ class Pupil:
             )
         self.optimiser.step()
         position.step += 1
-        decay = min(plan.optimiser.ema, (1 + position.step) / (10 + position.step))
-        with torch.no_grad():
-            for name, weight in self.net.state_dict().items():
-                self.average[name].lerp_(weight, 1.0 - decay)
+        self.average.follow(position.step, plan.optimiser.ema)
         return loss
 
     def look(self) -> dict[str, float | None]:
         """Dice by label of the averaged weights, on as many held-out cases as time allows."""
         plan, store = self.plan, self.task.store
-        self.shadow.load_state_dict(self.average)
+        self.shadow.load_state_dict(self.average.tensors)
         spec = patch_spec(plan).model_copy(update={"overlap": 0.0, "mirror": ()})
         # A step costs about three forward passes per patch.
         room = max(1, int(_LOOK_SHARE * 3 * plan.batch * plan.look_every))
@@ -264,7 +260,7 @@ class Pupil:
     def finished(self) -> SegmentNet:
         """The averaged network."""
         net = SegmentNet(network_config(self.plan))
-        net.load_state_dict(as_shipped(self.average))
+        net.load_state_dict(as_shipped(self.average.tensors))
         return net.eval()
 
 

@@ -185,7 +185,8 @@ class _Work:
                 task = Task(self.plan, store, self.folder.current, looks, self.device)
                 watch = None
                 if self.budget is not None:
-                    watch = self.budget.watch(len(members) - number, self.reserve)
+                    left = len(members) - number
+                    watch = self.budget.watch(left, self.reserve, work=0.9 * self.reserve)
                 try:
                     net, jump = fit_member(task, number, member, watch, self._after(len(members)))
                     break
