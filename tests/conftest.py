@@ -12,7 +12,11 @@ import pytest
 SHARED = Path(os.environ.get("DIAPHANE_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
-LONG = ("test_wheel.py", "test_tutorial.py", "test_unlike_training.py", "test_evidence.py")
+LONG = (
+    "test_wheel.py", "test_tutorial.py", "test_unlike_training.py", "test_evidence.py",
+    "test_round_trip.py", "test_receiving.py", "test_lung.py", "test_analyze_real.py",
+    "test_candidates.py", "test_resume.py",
+)  # fmt: skip
 """Files that take longest; the many short ones even out what remains."""
 
 
