@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pydicom
@@ -13,7 +14,7 @@ from pydicom.uid import RLELossless
 
 import peers
 from commands import Command, diaphane
-from diaphane.acquire.network import Line, Peer, Query, echo, find, outgoing
+from diaphane.acquire.network import Line, Peer, Query, Tls, echo, find, outgoing
 from diaphane.core.errors import MissingExtra, NetworkError, UsageError
 from diaphane.privacy.audit import AuditChain
 
@@ -207,10 +208,70 @@ def test_a_peer_that_is_down_is_named_and_no_patient(tmp_path: Path) -> None:
     port = peers.free_port()
     done = diaphane("send", made[0], "--to", f"GONE@127.0.0.1:{port}", "--timeout", 5)
     assert done.returncode == 3
-    assert f"GONE@127.0.0.1:{port}: no connection" in done.stderr
+    assert f"GONE@127.0.0.1:{port}: no connection: nobody listens there." in done.stderr
     assert "Wolkenstein" not in done.stderr
     with pytest.raises(NetworkError, match="no connection"):
         echo(Line(Peer("GONE", "127.0.0.1", port)))
+
+
+@contextmanager
+def storescp(folder: Path, *options: object) -> Iterator[int]:
+    """DCMTK's receiver; its port."""
+    port, words = peers.free_port(), map(str, options)
+    running = subprocess.Popen(
+        [str(peers.program("storescp")), *words, "-od", str(folder), str(port)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        peers.until(lambda: peers.listens(port))
+        yield port
+    finally:
+        running.terminate()
+        running.wait()
+
+
+@needs_dcmtk
+def test_what_was_sent_is_said_where_commitment_is_refused(tmp_path: Path) -> None:
+    made = peers.objects(tmp_path / "made", 2)
+    (tmp_path / "kept").mkdir()
+    with storescp(tmp_path / "kept") as port:
+        done = diaphane("send", tmp_path / "made", "--to", f"ANY@127.0.0.1:{port}", "--commit")
+    assert done.returncode == 1, done.stderr
+    assert "No storage commitment: ANY@" in done.stderr
+    assert done.stderr.count("not committed") == len(made)
+    assert "2 of 2 objects are with" in done.stdout
+    assert len(list((tmp_path / "kept").iterdir())) == 2
+
+
+@needs_dcmtk
+@pytest.mark.skipif(peers.program("openssl") is None, reason="openssl is not here")
+def test_why_there_is_no_connection_is_said(tmp_path: Path) -> None:
+    for who in ("ours", "stranger"):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+             "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", f"/CN={who}",
+             "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", f"{who}.key",
+             "-out", f"{who}.pem"],
+            cwd=tmp_path, check=True, capture_output=True,
+        )  # fmt: skip
+
+    def tls(certificate: str, authority: str) -> Tls:
+        places = (tmp_path / f"{certificate}.{end}" for end in ("pem", "key"))
+        return Tls(*places, tmp_path / f"{authority}.pem")
+
+    def why(port: int, secured: Tls | None) -> str:
+        with pytest.raises(NetworkError) as told:
+            echo(Line(Peer("ANY", "127.0.0.1", port), tls=secured, timeout=10))
+        return told.value.problem
+
+    with storescp(tmp_path) as port:
+        assert "does not speak TLS" in why(port, tls("ours", "ours"))
+    pair = (tmp_path / "ours.key", tmp_path / "ours.pem")
+    with storescp(tmp_path, "+tls", *pair, "+cf", pair[1]) as port:
+        echo(Line(Peer("ANY", "127.0.0.1", port), tls=tls("ours", "ours")))
+        assert "gives no DICOM answer" in why(port, None)
+        assert "its certificate is not accepted" in why(port, tls("ours", "stranger"))
+        assert "does not accept our certificate" in why(port, tls("stranger", "ours"))
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,8 @@ def test_only_known_peers_get_in(receive: Start, tmp_path: Path) -> None:
     assert echo(running.port, "-aet", "OTHER") != 0  # from another address
     said = running.stop().stderr
     assert said.count("rejected") == 3
+    assert said.count("add it as --peer") == 2
+    assert "it calls another title than ours" in said
 
 
 def test_there_is_an_end_to_associations_and_to_room(receive: Start, tmp_path: Path) -> None:

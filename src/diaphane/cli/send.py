@@ -19,9 +19,10 @@ from diaphane.cli.console import (
     say,
     say_json,
     verb,
+    warn,
 )
 from diaphane.cli.line import Authority, Certificate, Key, Timeout, Title, tls_of
-from diaphane.core.errors import EmptyInput, InputError, UsageError
+from diaphane.core.errors import EmptyInput, InputError, NetworkError, UsageError
 
 if TYPE_CHECKING:
     from diaphane.acquire.network import Delivery, Outgoing
@@ -79,8 +80,12 @@ def send(
                 deliver(files, line, told)
                 taken = [d.file for d in done if d.problem is None]
                 if commit and taken:
-                    report = promise(taken, line, listen=_place(listen), wait=timeout)
-                    missing = report.missing
+                    missing = frozenset(file.sop_instance for file in taken)
+                    try:
+                        report = promise(taken, line, listen=_place(listen), wait=timeout)
+                        missing = report.missing
+                    except NetworkError as error:  # they are sent all the same
+                        warn(f"No storage commitment: {error}")
         finally:
             _audit(done, to)
     problems = {str(d.file.path): d.problem for d in done if d.problem is not None}

@@ -22,8 +22,10 @@ _LOG = logging.getLogger("diaphane.serve")
 _STORE, _ECHO, _ACTION, _EVENT = 0x0001, 0x0030, 0x0130, 0x0100
 _UNANSWERED = frozenset((0x0FFF, 0x8100))  # C-CANCEL, and the answer to our report
 _REQUEST_BYTES = 64 * 2**20  # of a storage commitment: some hundred thousand objects
-# Result, source, diagnostic of A-ASSOCIATE-RJ (PS3.8 table 9-21).
-_CALLED, _CALLING, _BUSY = (1, 1, 7), (1, 1, 3), (2, 3, 2)
+# Result, source, diagnostic of A-ASSOCIATE-RJ (PS3.8 table 9-21), and what the log says.
+_CALLED = (1, 1, 7), "it calls another title than ours; its entry for us or our --aet is wrong"
+_CALLING = (1, 1, 3), "no such title at that address among ours; add it as --peer"
+_BUSY = (2, 3, 2), "as many associations as --max-associations allows"
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,9 @@ class Conversation:
         elif self._node.full():
             refusal = _BUSY
         if refusal is not None or known is None:
-            _LOG.warning("association with %s rejected: %s", self._peer, refusal)
-            self._line.send(wire.ASSOCIATE_RJ, bytes((0, *(refusal or _CALLING))))
+            codes, reason = refusal or _CALLING
+            _LOG.warning("association with %s rejected: %s", self._peer, reason)
+            self._line.send(wire.ASSOCIATE_RJ, bytes((0, *codes)))
             return False
         self._peer = known
         roles = {

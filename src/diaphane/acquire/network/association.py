@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -117,12 +119,55 @@ def _refusal(association: Any, line: Line) -> NetworkError:
             remedy=remedy.format(title=line.title),
         )
     if answer is not None and not association.accepted_contexts:
-        return NetworkError(f"{line.peer}: the peer takes none of what is offered.")
+        return NetworkError(
+            f"{line.peer}: the peer takes none of what is offered.",
+            remedy="Its conformance statement says what it takes.",
+        )
     secured = " with TLS" if line.tls else ""
-    return NetworkError(
-        f"{line.peer}: no connection{secured}.",
-        remedy="Check host, port, firewall" + (" and certificates." if line.tls else "."),
-    )
+    why, remedy = _obstacle(line)
+    return NetworkError(f"{line.peer}: no connection{secured}: {why}.", remedy=remedy)
+
+
+def _obstacle(line: Line) -> tuple[str, str]:
+    """Why there is no connection and what to do: pynetdicom does not say, so it is tried again."""
+    place, wait = (line.peer.host, line.peer.port or 0), min(line.timeout, 10.0)
+    try:
+        plain = socket.create_connection(place, wait)
+    except ConnectionRefusedError:
+        return "nobody listens there", "Check host and port, and whether it runs."
+    except OSError as error:  # also TimeoutError
+        said = "it does not answer" if isinstance(error, TimeoutError) else str(error.strerror)
+        return said.lower(), "Check host, port and firewall."
+    silent = "it gives no DICOM answer"
+    with plain:
+        if line.tls is None:
+            return silent, "Check the port, whether it wants TLS, and who may call from where."
+        ours = (
+            "it does not accept our certificate",
+            "Have what signed --tls-cert added to the authorities that it trusts.",
+        )
+        try:
+            secured = line.tls.context(server=False).wrap_socket(
+                plain, server_hostname=line.peer.host
+            )
+        except ssl.SSLCertVerificationError as error:
+            return (
+                f"its certificate is not accepted ({error.verify_message})",
+                "Give as --tls-ca what its certificate is signed by, and as host what it names.",
+            )
+        except OSError as error:
+            if "ALERT" in str(getattr(error, "reason", "")):
+                return ours
+            return "it does not speak TLS", "Leave the --tls options out, or give its port for TLS."
+        with secured:
+            secured.settimeout(1.0)  # our certificate is judged after the handshake (TLS 1.3)
+            try:
+                secured.recv(1)
+            except TimeoutError:
+                return silent, "Check the port."
+            except OSError:
+                return ours
+    return silent, "Check the port."
 
 
 @contextlib.contextmanager
