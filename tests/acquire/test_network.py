@@ -14,7 +14,7 @@ from pydicom.uid import RLELossless
 
 import peers
 from commands import Command, diaphane
-from diaphane.acquire.network import Line, Peer, Query, Tls, echo, find, outgoing
+from diaphane.acquire.network import Line, Peer, Query, Tls, Web, echo, find, outgoing
 from diaphane.core.errors import MissingExtra, NetworkError, UsageError
 from diaphane.privacy.audit import AuditChain
 
@@ -212,6 +212,14 @@ def test_a_peer_that_is_down_is_named_and_no_patient(tmp_path: Path) -> None:
     assert "Wolkenstein" not in done.stderr
     with pytest.raises(NetworkError, match="no connection"):
         echo(Line(Peer("GONE", "127.0.0.1", port)))
+
+
+@needs_orthanc
+def test_a_wrong_address_of_dicomweb_says_what_to_look_at(archive) -> None:
+    with pytest.raises(NetworkError, match=r"HTTP 404.*path in the address"):
+        Web(f"{archive[0].web}x").find(Query("study"))
+    with pytest.raises(NetworkError, match="nobody answers there"):
+        Web(f"http://127.0.0.1:{peers.free_port()}/dicom-web").find(Query("study"))
 
 
 @contextmanager

@@ -20,6 +20,16 @@ from diaphane.core.errors import MissingExtra, NetworkError, UsageError
 from diaphane.core.files import replacing
 from diaphane.privacy import Pseudonymiser
 
+_PATH = "Check the path in the address: it often ends in /dicom-web."
+_REMEDIES = {
+    401: "Set DIAPHANE_WEB_USER and DIAPHANE_WEB_PASSWORD, or DIAPHANE_WEB_TOKEN.",
+    403: "Have it allowed there to your user or certificate.",
+    404: _PATH,
+    405: _PATH,
+    413: "It takes no object as large as this one.",
+    507: "It is out of room.",
+}
+
 
 def is_web(text: str) -> bool:
     """Whether a peer is given as a DICOMweb address."""
@@ -170,12 +180,26 @@ class Web:
         try:
             yield
         except requests.HTTPError as error:
-            code = "?" if error.response is None else error.response.status_code
-            raise NetworkError(f"{self.url}: the service refuses (HTTP {code}).") from error
+            code = 0 if error.response is None else error.response.status_code
+            raise NetworkError(
+                f"{self.url}: the service refuses (HTTP {code or '?'}).",
+                remedy=_REMEDIES.get(code, "Its log says why."),
+            ) from error
+        except requests.exceptions.SSLError as error:
+            raise NetworkError(
+                f"{self.url}: no connection with TLS.",
+                remedy="Give as --tls-ca what its certificate is signed by, and the --tls-cert "
+                "that it trusts.",
+            ) from error
+        except requests.ConnectionError as error:
+            raise NetworkError(
+                f"{self.url}: nobody answers there.",
+                remedy="Check the address, the network, and whether it runs.",
+            ) from error
         except requests.RequestException as error:
             raise NetworkError(
                 f"{self.url}: no answer ({type(error).__name__}).",
-                remedy="Check the address, the network and the certificates.",
+                remedy="Check the address, or give it longer with --timeout.",
             ) from error
         except ValueError as error:
             raise NetworkError(f"{self.url}: the answer cannot be understood.") from error
