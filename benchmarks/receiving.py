@@ -1,10 +1,10 @@
 """How fast the receiver takes objects, and whether a kill ever costs one.
 
-The same sender (DCMTK's ``storescu``) with the same small objects to ``diaphane receive``, which
-synchronises every object to the disk, to DCMTK's ``storescp --fork`` and to Orthanc, which do not;
-with one and with eight associations, turns interleaved, once with ``TCP_NODELAY=1`` at both ends
-and once with the programs' defaults. Then 2,000 objects over ten associations while the receiver
-is killed five times.
+The same sender (DCMTK's ``storescu``) with the same small objects to ``diaphane receive`` and to
+Orthanc, which synchronise every object to the disk (Orthanc's SyncStorageArea is on unless switched
+off), and to DCMTK's ``storescp --fork``, which does not; with one and with eight associations,
+turns interleaved, once with ``TCP_NODELAY=1`` at both ends and once with the programs' defaults.
+Then 2,000 objects over ten associations while the receiver is killed five times.
 """
 
 from __future__ import annotations
