@@ -49,7 +49,7 @@ def write_table(root, count):
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory):
     """A manifest of 24 series, each in a folder that bears a name."""
-    root = tmp_path_factory.mktemp("d") / "ct_set"  # a data set is known by its folder
+    root = tmp_path_factory.mktemp("d") / "ct_set"
     for k in range(24):
         write_study(root / f"{FOLDER}{k:02}", k, bright=150 * (k % 2))
     return write_table(root, 24)
@@ -57,8 +57,8 @@ def studies(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def few(studies, tmp_path_factory):
-    """The first six of them, for what learns."""
-    root = tmp_path_factory.mktemp("f") / "ct_set"
+    """The first six of them, for what learns, in a folder that bears the patient's name."""
+    root = tmp_path_factory.mktemp("f") / "zwetschgenbaum_ct"
     for k in range(6):
         shutil.copytree(studies / f"{FOLDER}{k:02}", root / f"{FOLDER}{k:02}")
     return write_table(root, 6)
@@ -196,7 +196,8 @@ def test_preprocess_and_denoise(ran, studies):
 
 @pytest.mark.learn
 def test_plan_and_train(ran, few):
-    ran("plan", few, "--out", ran.place / "p", "--positive", "suspicious")
+    said = ran("plan", few, "--out", ran.place / "p", "--positive", "suspicious")
+    assert "the folder names a patient, so the model is called 'model'" in said
     ran(
         "train", few, "--out", ran.place / "run", "--epochs", 1, "--threads", 1,
         "--positive", "suspicious", "--folds", 2, "--families", "cnn-rnn",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diaphane.bundle.manifest import AS_STORED, Reading
+from diaphane.core.case import Identity
 from diaphane.core.errors import PlanError
 from diaphane.core.files import write_bytes
 from diaphane.core.protocols import Progress, silent
@@ -23,9 +25,11 @@ from diaphane.learn.leaks import warnings
 from diaphane.learn.plans import Plan
 from diaphane.learn.segmenting.plans import SegmentationPlan
 from diaphane.learn.settings import CONCEPT_FIT
+from diaphane.privacy.dicom.words import identifiers_of
 
 if TYPE_CHECKING:
     from diaphane.acquire import Dataset
+    from diaphane.acquire.dataset import Parts
 
 __all__ = [
     "AnyPlan",
@@ -87,7 +91,8 @@ def plan(
         Positive class; guessed and said aloud if ``None``. With several label columns
         ``COLUMN=CLASS``, separated by commas.
     name:
-        Of the bundle.
+        Of the bundle; ``None``: that of the dataset's folder, or "model" when the folder's tells
+        a patient, as far as the cases state who they are.
     concepts:
         Names of ``concept:`` columns that enter the model.
     group_regex:
@@ -114,12 +119,19 @@ def plan(
     stated = Reading.stated(reading)
     opened = open_dataset(dataset, stack=stack, group_regex=group_regex, options=stated.options)
     workers = threads or os.cpu_count() or 1
-    facts, refused = fingerprint(opened, threads=workers, progress=progress)
+    people = _People()
+    facts, refused = fingerprint(people.told_by(opened), threads=workers, progress=progress)
     progress("planning", 0.9)
+    called = name or _name_of(Path(dataset))
+    neutral = name is None and people.are_named_in(called)
     made, said = plan_of(
-        facts, positive=positive, name=name or _name_of(Path(dataset)), concepts=concepts,
+        facts, positive=positive, name="model" if neutral else called, concepts=concepts,
         group_regex=group_regex, time_budget=time_budget,
     )  # fmt: skip
+    if neutral:
+        said.append(
+            "note: the folder names a patient, so the model is called 'model'; --name names it"
+        )
     made = made.model_copy(update={"reading": stated})
     if estimated:
         cost = estimate(made, cases=facts.cases)
@@ -202,6 +214,30 @@ def names_of(dataset: Dataset) -> dict[str, str]:
 def named(line: str, names: Mapping[str, str]) -> str:
     """A sentence with the user's own names in place of pseudonyms, for the user's terminal only."""
     return _KEY.sub(lambda match: names.get(match[0], match[0]), line)
+
+
+class _People:
+    """Whom the cases of a dataset name, gathered while they are read."""
+
+    def __init__(self) -> None:
+        self._seen: list[Identity] = []
+
+    def told_by(self, dataset: Dataset) -> Dataset:
+        """The same dataset; whose a case is, is noted when it is read."""
+        entries = (replace(e, read=partial(self._read, e.read)) for e in dataset.entries)
+        return replace(dataset, entries=tuple(entries))
+
+    def _read(self, read: Callable[[], Parts]) -> Parts:
+        parts = read()
+        if parts.identity is not None:
+            self._seen.append(parts.identity)
+        return parts
+
+    def are_named_in(self, text: str) -> bool:
+        """Whether a text holds a name or number of one of them."""
+        names = {who.patient_name for who in self._seen}
+        numbers = {number for who in self._seen for number in (who.patient_id, who.accession)}
+        return identifiers_of(names, numbers, ()).told_by(text)
 
 
 def _name_of(path: Path) -> str:
