@@ -13,6 +13,7 @@ from diaphane.acquire import open_dataset
 from diaphane.batch.outside import Outside, score_predictions
 from diaphane.batch.scoring import ScoredMasks
 from diaphane.core.errors import DatasetError, EmptyInput, UsageError
+from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.core.protocols import Progress, silent
 from diaphane.privacy import Pseudonymiser
 
@@ -70,6 +71,7 @@ class Truth:
     dataset: Path
     split: str = "all"
     positive: str | None = None
+    options: ReadOptions = AS_IS
 
 
 def load_side(place: Path, truth: Truth | None, *, progress: Progress = silent) -> Side:
@@ -199,7 +201,9 @@ def _number(text: str) -> float | str:
 
 
 def _outside(place: Path, truth: Truth, progress: Progress) -> Side:
-    asked = Outside(place, truth.dataset, truth.split, positive=truth.positive)
+    asked = Outside(
+        place, truth.dataset, truth.split, positive=truth.positive, options=truth.options
+    )
     scored, notes = score_predictions(asked, progress=progress)
     cases: dict[str, SideCase] = {}
     if isinstance(scored, ScoredMasks):
@@ -222,7 +226,8 @@ def with_keys(side: Side, truth: Truth | None) -> Side:
     if side.keyed:
         return side
     if truth is not None:
-        keys = {entry.name: entry.key for entry in open_dataset(truth.dataset).entries}
+        opened = open_dataset(truth.dataset, options=truth.options)
+        keys = {entry.name: entry.key for entry in opened.entries}
         lost = [name for name in side.cases if name not in keys]
         if lost:
             raise DatasetError(

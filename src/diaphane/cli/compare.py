@@ -13,9 +13,13 @@ from diaphane.cli.console import (
     QuietFlag,
     ReportLang,
     Seed,
+    Spacing,
+    Tilt,
+    Units,
     aligned,
     figure_words,
     progress_bar,
+    read_options,
     say,
     say_json,
     verb,
@@ -48,6 +52,9 @@ def compare(
         typer.Option("--out", help="Folder for compare.json and report.html.", metavar="DIR"),
     ] = None,
     lang: ReportLang = Lang.en,
+    tilt: Tilt = None,
+    spacing: Spacing = None,
+    units: Units = None,
     seed: Seed = 0,
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
@@ -61,7 +68,8 @@ def compare(
 
     if dataset is None and (split is not None or positive is not None):
         raise UsageError("--split and --positive are of a data set: give --dataset.")
-    truth = None if dataset is None else batch.Truth(dataset, split or "all", positive)
+    reading = read_options(tilt, spacing, units)
+    truth = None if dataset is None else batch.Truth(dataset, split or "all", positive, reading)
     with progress_bar(quiet=quiet, as_json=as_json) as progress:
         done = batch.compare(
             first, second, truth=truth, out=out, lang=lang.value, seed=seed, progress=progress
