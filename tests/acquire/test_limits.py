@@ -28,7 +28,7 @@ from diaphane.acquire import (
 from diaphane.acquire.drawn import read_mask
 from diaphane.acquire.isolation import Budget, Load, isolated
 from diaphane.acquire.network.sending import outgoing
-from diaphane.core.errors import InputError, OverLimit
+from diaphane.core.errors import DatasetError, InputError, OverLimit
 
 GIB = 2**30
 
@@ -156,6 +156,13 @@ def test_masks_and_data_sets(place, tmp_path):
     opened = open_dataset(tmp_path / "classes", options=within(pixels=10))
     with pytest.raises(OverLimit):
         opened.entries[0].load()
+
+
+def test_an_npz(place, tmp_path):
+    path = place("a.npz", malformed.seeds(tmp_path / "seeds")["a.npz"])
+    with pytest.raises(DatasetError, match="grows"):
+        open_dataset(path, options=within(archive_bytes=100))
+    assert open_dataset(path).entries
 
 
 @pytest.mark.parametrize("array", [1, 2**20, 128 * 2**20, 2**34])

@@ -15,17 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diaphane.acquire.bounds import LIMITS, SMALL
 from diaphane.acquire.dataset import SPLITS, Dataset, Entry, Parts, classes_of
 from diaphane.core.case import SourceRef
 from diaphane.core.errors import DatasetError
 from diaphane.core.geometry import Geometry
+from diaphane.core.options import Limits
 from diaphane.core.volume import Volume
 from diaphane.privacy import Pseudonymiser
 
-MAX_BYTES = 64 * 2**30
-_SMALL = 128 * 2**20
 _CHANNELS = 4  # a last axis as short as this is colours, where the two before are longer
-_MAX_RATIO = 200  # of a large array to its compressed size; photographs reach 10
 
 Array = NDArray[Any]
 
@@ -59,7 +58,7 @@ class _Archive:
             ) from error
 
 
-def open_medmnist(path: Path, *, strict: bool = True) -> Dataset:
+def open_medmnist(path: Path, limits: Limits = LIMITS, *, strict: bool = True) -> Dataset:
     """The data set of a MedMNIST ``.npz``; cases are named ``SPLIT/INDEX``.
 
     Any of ``train_*``, ``val_*`` and ``test_*`` may be absent. Images are ``(n, y, x)``,
@@ -72,7 +71,7 @@ def open_medmnist(path: Path, *, strict: bool = True) -> Dataset:
         When the archive is damaged, holds objects, is out of proportion, or its labels do
         not match its images.
     """
-    _require_safe(path)
+    _require_safe(path, limits)
     archive = _Archive(path)
     try:
         with np.load(path, allow_pickle=False) as opened:
@@ -101,14 +100,14 @@ def open_medmnist(path: Path, *, strict: bool = True) -> Dataset:
     return Dataset("medmnist", tuple(entries), columns, classes_of(entries, columns))
 
 
-def _require_safe(path: Path) -> None:
+def _require_safe(path: Path, limits: Limits) -> None:
     """Refuse archives that are far larger inside than outside, before anything is read."""
     try:
         with zipfile.ZipFile(path) as archive:
             for item in archive.infolist():
-                large = item.file_size > _SMALL
-                if item.file_size > MAX_BYTES or (
-                    large and item.file_size > _MAX_RATIO * max(item.compress_size, 1)
+                large = item.file_size > SMALL
+                if item.file_size > limits.archive_bytes or (
+                    large and item.file_size > limits.archive_ratio * max(item.compress_size, 1)
                 ):
                     raise DatasetError(
                         f"The array '{item.filename}' grows from {item.compress_size} to "

@@ -165,14 +165,15 @@ def _tabled(
     if place.is_file():
         if place.name == manifest.FILE:
             return manifest.open_manifest(place.parent, options, strict=strict, subgroups=subgroups)
-        return open_medmnist(place, strict=strict) if place.suffix.lower() == ".npz" else None
+        is_npz = place.suffix.lower() == ".npz"
+        return open_medmnist(place, options.limits, strict=strict) if is_npz else None
     if (place / manifest.FILE).is_file():
         return manifest.open_manifest(place, options, strict=strict, subgroups=subgroups)
     if is_nnunet(place):
         return open_nnunet(place, options, strict=strict)
     archives = [p for p in visible(place) if p.suffix.lower() == ".npz"]
     if len(archives) == 1:
-        return open_medmnist(archives[0], strict=strict)
+        return open_medmnist(archives[0], options.limits, strict=strict)
     return None
 
 
