@@ -122,7 +122,8 @@ def test_memory_and_seconds_of_the_worker(place, tmp_path, name):
     if sys.platform == "linux":
         with pytest.raises(InputError):  # some codecs say that the image is damaged
             read(path, options=within(memory_bytes=2**20))
-    with pytest.raises(OverLimit, match="too long"):
+    # The watch may end the worker while Python moves, which then looks like a breakdown.
+    with pytest.raises(InputError, match=r"too long|broke down"):
         read(path, options=within(seconds=0.0))
     assert read(path, options=within(seconds=30.0, memory_bytes=2 * GIB)).voxels.size
 
