@@ -1,8 +1,8 @@
-"""The finder of text: a small network that was trained on generated pictures.
+"""The finder of text: a small network that was trained on text planted into pictures.
 
-``data/text.onnx`` (made by ``benchmarks/text_detector.py``) says for every 4 x 4 cell of a
-picture how likely a line of text lies there. It does not read: what it finds may be a name or a
-scale, and both go.
+``data/text.onnx`` (made by ``benchmarks/text_detector.py``, told of in ``data/text.md``) says for
+every 4 x 4 cell of a picture how likely a line of text lies there. It does not read: what it
+finds may be a name or a scale, and both go.
 """
 
 from __future__ import annotations
@@ -22,9 +22,13 @@ Place = tuple[int, int, int, int]
 
 MODEL = Path(__file__).parents[1] / "data" / "text.onnx"
 CELL = 4
-SURE, POSSIBLE = 0.8, 0.25
+_STEP = 16
+"""Rows and columns that the network sees are multiples of this."""
+SURE, POSSIBLE = 0.95, 0.1
 """A line of cells that are possible is one when a cell of it is sure."""
 _LEAST_LONG, _LEAST_CELLS = 3, 4
+_LARGE = 10
+"""Cells across from which a line is large: it is looked for at half size, too."""
 _ROUNDS = 3
 
 
@@ -41,12 +45,7 @@ def text_places(picture: NDArray[Any]) -> list[Place]:
     for _ in range(_ROUNDS):
         # Looked at again with what was found taken out, as a checker will do.
         found = sorted(
-            {
-                place
-                for plane in planes
-                for grey in scaled(plane)
-                for place in lines(likelihood(grey), grey.shape)
-            }
+            {place for plane in planes for grey in scaled(plane) for place in lines(grey)}
         )
         new = [place for place in found if any(_says(plane, place) for plane in planes)]
         if not new:
@@ -87,35 +86,37 @@ def scaled(plane: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
         yield (plane - least) / (most - least)
 
 
-def lines(
-    likely: NDArray[np.float32], shape: tuple[int, ...], sure: float = SURE
+def lines(grey: NDArray[np.float32]) -> Iterator[Place]:
+    """Places of lines in a picture from 0 to 1; the large ones from the picture at half size."""
+    rows, columns = grey.shape
+    padded = np.pad(grey, ((0, -rows % (2 * _STEP)), (0, -columns % (2 * _STEP))), mode="edge")
+    yield from _grouped(_run(padded), grey.shape, 1)
+    half = padded.reshape(padded.shape[0] // 2, 2, padded.shape[1] // 2, 2).mean((1, 3))
+    large = np.kron(_run(half), np.ones((2, 2), np.float32))
+    yield from _grouped(large, grey.shape, _LARGE)
+
+
+def _grouped(
+    likely: NDArray[np.float32], shape: tuple[int, ...], least_high: int
 ) -> Iterator[Place]:
-    """Places of lines in a picture of this shape, from the likelihood of its cells."""
+    """Places of lines at least so many cells high, from the likelihood of the cells."""
     from scipy import ndimage
 
     parts, _ = ndimage.label(likely >= POSSIBLE)
     for number, where in enumerate(ndimage.find_objects(parts), 1):
         inside = parts[where] == number
-        if likely[where][inside].max() < sure:
+        if likely[where][inside].max() < SURE:
             continue
         high, wide = inside.shape
         if max(high, wide) < _LEAST_LONG or inside.sum() < _LEAST_CELLS:
             continue
+        if min(high, wide) < least_high:
+            continue
         margin = max(3, round(0.15 * CELL * min(high, wide)))
         top, left = where[0].start * CELL - margin, where[1].start * CELL - margin
         bottom, right = where[0].stop * CELL + margin, where[1].stop * CELL + margin
-        yield max(0, top), max(0, left), min(shape[0], bottom), min(shape[1], right)
-
-
-def likelihood(grey: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Likelihood by cell, of the picture and, for large letters, of the picture at half size."""
-    rows, columns = grey.shape
-    padded = np.pad(grey, ((0, -rows % (2 * CELL)), (0, -columns % (2 * CELL))), mode="edge")
-    said = _run(padded)
-    half = padded.reshape(padded.shape[0] // 2, 2, padded.shape[1] // 2, 2).mean((1, 3))
-    large = np.kron(_run(half), np.ones((2, 2), np.float32))
-    most: NDArray[np.float32] = np.maximum(said, large[: said.shape[0], : said.shape[1]])
-    return most
+        if top < shape[0] and left < shape[1]:
+            yield max(0, top), max(0, left), min(shape[0], bottom), min(shape[1], right)
 
 
 def _run(grey: NDArray[np.float32]) -> NDArray[np.float32]:
