@@ -23,7 +23,7 @@ def is_searched(data: Any) -> bool:
     """Whether the finder looks into the pixels of this object unless told to look everywhere.
 
     Not into original primary images of CT, MR, PET and nuclear medicine in one grey channel:
-    scanners as a rule write no text there, and the finder takes anatomy for text in many of them. It does
+    scanners as a rule write no text there, and the finder takes anatomy for text in some of them. It does
     when the object says that text is burned in, and into localisers, derived images, secondary
     captures, colour, and every other modality.
     """
