@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import nibabel
 import numpy as np
@@ -136,6 +137,17 @@ def test_image_folder_alone(tmp_path):
     (folder / "dataset.json").unlink()
     case = open_inputs([folder / "imagesTr"], sequences=True).entries[0].load()
     assert list(case.volumes) == ["0000", "0001"]
+
+
+def test_image_folder_of_a_decathlon_without_the_rest(tmp_path):
+    folder = msd(tmp_path)
+    (folder / "imagesTr").rename(folder / "imagesTs")
+    shutil.rmtree(folder / "labelsTr")
+    dataset = open_inputs([folder / "imagesTs"], sequences=True)
+    assert [(e.name, e.split, e.has_mask) for e in dataset] == [
+        (name, "test", False) for name in "abc"
+    ]
+    assert dataset.entries[0].load().volume.modality == "CT"
 
 
 def test_test_cases_are_the_split_test(tmp_path):

@@ -171,6 +171,19 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     assert 50 <= inside <= 60
 
 
+@pytest.mark.parametrize("n", [40, 80, 600])
+def test_the_interval_of_the_calibration_error_holds_it(n):
+    """Draws of it are too large by chance upon chance; plain percentiles lay above the figure."""
+    rng = np.random.default_rng(n)
+    p = rng.uniform(0.02, 0.98, n)
+    y = (rng.random(n) < p).astype(int)
+    for found in (
+        evaluate_classification(y, two(p), rounds=300).metrics["ece"],
+        paired_bootstrap(y, two(p), two(p**2), rounds=300, metrics=("ece",))["ece"].model_interval,
+    ):
+        assert 0 <= found.low < found.value < found.high
+
+
 def test_the_seed_decides_everything():
     y, p, groups = cohort()
     one, two_, three = (

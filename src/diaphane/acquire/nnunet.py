@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,13 +67,13 @@ def open_nnunet(folder: Path, options: ReadOptions = AS_IS, *, strict: bool = Tr
         When ``dataset.json`` is damaged, files it lists are missing or lie elsewhere, a case
         lacks a channel, or ``splits_final.json`` names unknown cases or separates a group.
     """
-    part = folder.name if folder.name in FOLDERS and not (folder / JSON).is_file() else None
+    part = folder.name if folder.name in FOLDERS and not (folder / JSON).is_file() else ""
     root = folder.parent if part else folder
     plan = _read_json(root / JSON) if (root / JSON).is_file() else {}
     channels = _channels(plan)
-    cases = _listed(root, plan, channels) or _found(root, plan, channels)
-    if part:
-        cases = {name: files for name, files in cases.items() if files.test == (part == "imagesTs")}
+    # What is not in the one folder that was named need not be there.
+    cases = {} if part else _listed(root, plan, channels)
+    cases = cases or _found(root, plan, channels, [part] if part else FOLDERS)
     if strict:
         cases = {name: files for name, files in cases.items() if files.mask}
     if not cases:
@@ -184,11 +184,13 @@ def _exists(root: Path, image: str) -> bool:
     return whole.exists() or whole.with_name(f"{_stem(whole.name)}_0000{ending}").exists()
 
 
-def _found(root: Path, plan: Mapping[str, Any], channels: Sequence[str]) -> dict[str, _Files]:
-    """Cases by the files in the image folders (nnU-Net v2)."""
+def _found(
+    root: Path, plan: Mapping[str, Any], channels: Sequence[str], folders: Iterable[str]
+) -> dict[str, _Files]:
+    """Cases by the files in these image folders (nnU-Net v2)."""
     ending = str(plan.get("file_ending", ""))
     cases: dict[str, _Files] = {}
-    for images_folder, labels_folder in FOLDERS.items():
+    for images_folder in folders:
         folder = root / images_folder
         if not folder.is_dir():
             continue
@@ -209,7 +211,7 @@ def _found(root: Path, plan: Mapping[str, Any], channels: Sequence[str]) -> dict
             images = tuple(by_channel[i] for i in sorted(by_channel))
             first = images[0].name
             suffix = ending or first[len(_stem(first)) :]
-            mask = root / labels_folder / f"{case}{suffix}"
+            mask = root / FOLDERS[images_folder] / f"{case}{suffix}"
             cases[case] = _Files(
                 images, mask if mask.exists() else None, test=images_folder == "imagesTs"
             )

@@ -50,13 +50,19 @@ class Bootstrap:
             return {}
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def interval(self, value: float, draws: Floats | None) -> Interval:
-        """The figure with its interval; rounds in which it is undefined are left out."""
+    def interval(self, value: float, draws: Floats | None, *, excess: bool = False) -> Interval:
+        """The figure with its interval; rounds in which it is undefined are left out.
+
+        ``excess`` is of a mean of sizes, such as the calibration error: every draw adds chance
+        to chance and comes out too large, so what it is too large by on average is taken away.
+        """
         if not np.isfinite(value):
             return Interval(None, None, None)
         defined = np.empty(0) if draws is None else draws[np.isfinite(draws)]
         if defined.size == 0:
             return Interval(value, None, None)
+        if excess:
+            defined = np.maximum(0.0, defined - defined.mean() + value)
         tail = 50 * (1 - self.level)
         low, high = np.percentile(defined, [tail, 100 - tail])
         return Interval(value, float(low), float(high))

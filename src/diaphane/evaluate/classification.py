@@ -241,7 +241,7 @@ class _Judge:
     def figures(self, numbers: NDArray[np.intp], bootstrap: Bootstrap) -> dict[str, Interval]:
         draws = bootstrap.draws(self, numbers)
         return {
-            name: bootstrap.interval(float(value[0]), draws.get(name))
+            name: bootstrap.interval(float(value[0]), draws.get(name), excess=name == "ece")
             for name, value in self(np.ones((1, len(self.truth)))).items()
         }
 

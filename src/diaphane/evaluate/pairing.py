@@ -68,7 +68,10 @@ def paired(
     found = {}
     for name in (key[2:] for key in point if key.startswith("d ")):
         spans = {
-            k: bootstrap.interval(point[f"{k} {name}"], draws.get(f"{k} {name}")) for k in "mbd"
+            k: bootstrap.interval(
+                point[f"{k} {name}"], draws.get(f"{k} {name}"), excess=name == "ece" and k != "d"
+            )
+            for k in "mbd"
         }
         gap = draws.get(f"d {name}", np.empty(0))
         gap = gap[np.isfinite(gap)]
