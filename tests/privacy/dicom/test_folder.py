@@ -160,6 +160,25 @@ def test_codes_of_a_trial_and_the_way_back(two, tmp_path):
     assert verdict.entries == before + 1
 
 
+def test_an_interrupted_run_leaves_the_way_back_and_a_trace(two, tmp_path):
+    def stop(stage, _):
+        if stage == "writing":
+            raise KeyboardInterrupt
+
+    link = tmp_path / "link.csv"
+    seen = sum(1 for _ in AuditChain().entries()) if AuditChain().path.exists() else 0
+    with pytest.raises(KeyboardInterrupt):
+        deidentify_folder(Order(two, tmp_path / "out", link=link, workers=1), stop)
+    assert len(list((tmp_path / "out").rglob("*.dcm"))) == 1
+    assert len(LinkTable.read(link).patients) == 1
+    assert sum(1 for _ in AuditChain().entries()) == seen + 1
+
+
+def test_a_profile_that_the_audit_chain_cannot_name_is_refused_before_any_work():
+    with pytest.raises(UsageError, match="name goes into the audit chain"):
+        Profile(name="Prüfung")
+
+
 def test_a_code_of_another_patient_is_not_given_again(two, tmp_path):
     link = tmp_path / "link.csv"
     codes = {"00": ("A", None)}

@@ -118,7 +118,7 @@ def deidentify_folder(order: Order, progress: Progress = silent) -> Outcome:
     Files are looked at twice: first for who is named in them, so that a name in one file of a
     patient is found in the text of another; then each is changed and written to
     ``CODE/STUDY/SERIES/INSTANCE.dcm``, names that follow from the key. What was done is in the
-    audit chain.
+    audit chain, and who became whom in the link table, also when it is interrupted.
 
     Raises
     ------
@@ -140,36 +140,38 @@ def deidentify_folder(order: Order, progress: Progress = silent) -> Outcome:
     written: list[Whose] = []
     coded: dict[str, Coded] = {}
     uids: dict[str, str] = {}
-    with _Pool(order.workers, len(files), setting) as pool:
-        seen: list[tuple[Path, Whose]] = []
-        looked = zip(files, pool.map(_look, files), strict=True)
-        for number, (path, found) in enumerate(looked, start=1):
-            if isinstance(found, Exception):
-                outcome.refused.append((path, found))
-            elif found.sop_class == DIRECTORY:
-                outcome.ignored += 1
-            else:
-                seen.append((path, found))
-            progress("looking", 0.3 * number / len(files))
-        seen = _one_patient_a_study(seen)
-        coded = name_patients((who.patient for _, who in seen), order.naming, secret, before)
-        tasks = _tasks(seen, coded, order.out, secret, outcome)
-        by_path = dict(seen)
-        results = zip(tasks, pool.map(_change, tasks), strict=True)
-        for number, (task, result) in enumerate(results, start=1):
-            if isinstance(result, Exception):
-                outcome.refused.append((task.path, result))
-            else:
-                changes, pairs = result
-                outcome.done.append(Done(task.target.relative_to(order.out), changes))
-                uids.update(pairs)
-                written.append(by_path[task.path])
-            progress("writing", 0.3 + 0.7 * number / len(tasks))
+    try:
+        with _Pool(order.workers, len(files), setting) as pool:
+            seen: list[tuple[Path, Whose]] = []
+            looked = zip(files, pool.map(_look, files), strict=True)
+            for number, (path, found) in enumerate(looked, start=1):
+                if isinstance(found, Exception):
+                    outcome.refused.append((path, found))
+                elif found.sop_class == DIRECTORY:
+                    outcome.ignored += 1
+                else:
+                    seen.append((path, found))
+                progress("looking", 0.3 * number / len(files))
+            seen = _one_patient_a_study(seen)
+            coded = name_patients((who.patient for _, who in seen), order.naming, secret, before)
+            tasks = _tasks(seen, coded, order.out, secret, outcome)
+            by_path = dict(seen)
+            results = zip(tasks, pool.map(_change, tasks), strict=True)
+            for number, (task, result) in enumerate(results, start=1):
+                if isinstance(result, Exception):
+                    outcome.refused.append((task.path, result))
+                else:
+                    changes, pairs = result
+                    outcome.done.append(Done(task.target.relative_to(order.out), changes))
+                    uids.update(pairs)
+                    written.append(by_path[task.path])
+                progress("writing", 0.3 + 0.7 * number / len(tasks))
+    finally:  # also of what was written before an interruption
+        if order.link is not None:
+            _remember(before, written, coded, uids, order)
+        _record(written, order, secret)
     outcome.patients = len({who.patient for who in written})
     outcome.studies = len({who.study for who in written})
-    if order.link is not None:
-        _remember(before, written, coded, uids, order)
-    _record(written, order, secret)
     return outcome
 
 

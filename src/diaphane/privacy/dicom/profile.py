@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ CLEAN = {
 """Names for ``--clean``."""
 
 BASIC = ("113100", "Basic Application Confidentiality Profile")
+_NAME = re.compile(r"[A-Za-z0-9 ._-]{1,64}")
 _DATES = frozenset({"DA", "DT", "TM"})
 
 
@@ -59,6 +61,11 @@ class Profile:
     name: str = "basic"
 
     def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise UsageError(
+                "A profile's name goes into the audit chain and cannot be this.",
+                remedy="Use letters a to z, digits, spaces and '.', '_', '-'; at most 64.",
+            )
         for given, known, option in (
             (self.retain, RETAIN, "--retain"),
             (self.clean, CLEAN, "--clean"),
