@@ -15,7 +15,9 @@ MASK = 512 * 2**20
 SECONDS = 4.0
 """Processor time that any file may take, however small."""
 SLOWEST = 1e6
-"""Stored bytes a second that are read at least; healthy codecs and parsers do 2 to 20 million."""
+"""Stored bytes a second that are decoded at least; healthy codecs do 2 to 20 million."""
+PARSED = 4e6
+"""Bytes of a file for a second of parsing its header, which is a small part of an honest one."""
 
 
 def require_proportion(
@@ -48,7 +50,7 @@ def require_proportion(
 
 def parsing_seconds(size: int, limits: Limits = LIMITS) -> float:
     """Processor time in seconds that the header of a file of ``size`` bytes may take."""
-    return SECONDS + size / SLOWEST if limits.seconds is None else limits.seconds
+    return SECONDS + size / PARSED if limits.seconds is None else limits.seconds
 
 
 def require_voxels(path: Path, voxels: int, limits: Limits = LIMITS) -> None:
