@@ -47,10 +47,11 @@ def main() -> None:
             if not line:
                 os._exit(0)
             request = json.loads(line)
-            _unbound()  # loading is not the request's
             task = _task(request["module"], request["function"])
+            clock = _Clock(request["seconds"], nowhere)
             _bound(request["cpu_seconds"], request["memory_bytes"])
-            _answer(answers, task, request, _Clock(request["seconds"], nowhere))
+            _answer(answers, task, request, clock)
+            _unbound()  # waiting and loading are not the request's
 
 
 def _task(module: str, function: str) -> Task:
