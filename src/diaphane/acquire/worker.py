@@ -86,6 +86,7 @@ class _Clock:
 def _answer(answers: BinaryIO, task: Task, request: Mapping[str, Any], clock: _Clock) -> None:
     from diaphane.core.errors import DiaphaneError
 
+    told: dict[str, Any]
     try:
         for facts, array in task(Path(request["path"]), **request["arguments"]):
             whole = np.ascontiguousarray(array)
@@ -95,13 +96,14 @@ def _answer(answers: BinaryIO, task: Task, request: Mapping[str, Any], clock: _C
             clock.go()
     except DiaphaneError as error:
         told = {"error": error.code, "problem": error.problem, "remedy": error.remedy}
-        _send(answers, told)
     except (MemoryError, RecursionError) as error:
-        _send(answers, {"limit": type(error).__name__})
+        told = {"limit": type(error).__name__}
     except Exception as error:  # noqa: BLE001 - told to the program, which refuses the file
-        _send(answers, {"unexpected": type(error).__name__})
+        told = {"unexpected": type(error).__name__}
     else:
-        _send(answers, {"done": True})
+        told = {"done": True}
+    clock.rest()  # before the last word, after which the next request may come
+    _send(answers, told)
 
 
 def _send(answers: BinaryIO, message: Mapping[str, Any]) -> None:
