@@ -62,8 +62,7 @@ class Images(torch.nn.Module):
         cases, slices = image.shape[:2]
         mask = torch.ones(cases, slices, *image.shape[3:])
         length = torch.full((cases,), slices)
-        logit: torch.Tensor = self.net(image, mask, length, torch.zeros(cases, 0)).logit
-        return logit
+        return self.net.score(image, mask, length, torch.zeros(cases, 0))[0]
 
 
 def pictures(folder: Path, side: int, cases: int) -> Path:
@@ -97,9 +96,9 @@ def bare(pupil: Pupil) -> Callable[[], float]:
         pupil.net.train()
         began = time.perf_counter()
         for _ in range(STEPS):
-            out = pupil.net(fed.image, fed.mask, fed.length, fed.concepts)
+            logit, _ = pupil.net.score(fed.image, fed.mask, fed.length, fed.concepts)
             pupil.optimiser.zero_grad()
-            pupil.loss(out.logit, made.target).backward()
+            pupil.loss(logit, made.target).backward()
         return (time.perf_counter() - began) / STEPS
 
     return turn
