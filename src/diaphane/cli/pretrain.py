@@ -28,7 +28,7 @@ from diaphane.cli.console import (
     verb,
     warn,
 )
-from diaphane.cli.train import require_learn, seconds_of
+from diaphane.cli.train import process_began, require_learn, seconds_of
 from diaphane.core.options import AS_IS
 
 
@@ -80,6 +80,7 @@ def pretrain(
     Writes ENCODER/encoder.safetensors, encoder.json and report.html. 'diaphane train --encoder
     ENCODER' starts from it. Cases of a validation or test part are left out.
     """
+    began = process_began()
     require_learn("Learning without labels")
     from diaphane.learn.plans import Plan
     from diaphane.learn.pretraining import PretrainOptions
@@ -91,6 +92,7 @@ def pretrain(
         method=method.value,
         plan=given,
         seconds=seconds_of(time_budget),
+        began=began,
         steps=steps,
         everything=everything,
         seed=seed,

@@ -70,6 +70,8 @@ class PretrainOptions:
         ``None``.
     seconds:
         Time that the whole may take; the steps that fit are counted before the first one.
+    began:
+        When it began, in seconds of ``time.monotonic``; with the call if ``None``.
     steps:
         That many steps instead, whatever they take.
     batch:
@@ -85,6 +87,7 @@ class PretrainOptions:
     method: Method = "masked"
     plan: Plan | None = None
     seconds: float = 600.0
+    began: float | None = None
     steps: int | None = None
     batch: int = 64
     everything: bool = False
@@ -142,7 +145,8 @@ def pretrain(
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError("The folder exists already.", path=folder, remedy="Choose a new one.")
-    budget = Budget(chosen.seconds, time.monotonic())
+    began = time.monotonic() if chosen.began is None else chosen.began
+    budget = Budget(chosen.seconds, began)
     threads = chosen.threads or os.cpu_count() or 1
     with reproducible(threads):
         reading = AS_IS if chosen.plan is None else chosen.plan.reading.options
