@@ -73,6 +73,20 @@ def decode(header: Header, frames: Sequence[int]) -> Iterator[Array]:
         yield pixels
 
 
+def try_pixels(path: Path) -> None:
+    """Decode a compressed file in a worker, for others that are going to decode it unbounded.
+
+    Raises
+    ------
+    UnreadableFile, OverLimit
+        As :func:`decode`.
+    """
+    header = read_header(path)
+    if header.elements.pixel_length < 0 or header.elements.syntax in DEFLATED:
+        for _ in decode(header, range(header.frames)):
+            pass
+
+
 def frames_of(
     path: Path, frames: list[int], limits: dict[str, Any]
 ) -> Iterator[tuple[dict[str, Any], Array]]:

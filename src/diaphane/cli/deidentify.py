@@ -87,6 +87,7 @@ def deidentify(
     Refused files are listed in rejected.csv beside OUT. With --check the exit code is 1 when
     something is found.
     """
+    from diaphane.acquire.frames import try_pixels
     from diaphane.batch.tables import Refusal, write_refusals
     from diaphane.core.errors import UsageError
     from diaphane.privacy.dicom.folder import Order, deidentify_folder
@@ -109,7 +110,7 @@ def deidentify(
         None if id_format is None else check_format(id_format),
     )
     chosen = Profile.read(profile).with_options(retain or [], clean or [])
-    order = Order(source, out, chosen, naming, link, workers, previews)
+    order = Order(source, out, chosen, naming, link, workers, previews, try_pixels)
     with progress_bar(quiet=quiet, as_json=as_json) as progress:
         outcome = deidentify_folder(order, progress)
     if report is not None:
@@ -153,18 +154,22 @@ def deidentify(
 
 
 def _check(folder: Path, against: Path | None, *, as_json: bool, quiet: bool) -> int:
+    from diaphane.acquire.frames import try_pixels
     from diaphane.privacy.dicom.checking import check_folder
 
     with progress_bar(quiet=quiet, as_json=as_json) as progress:
-        found = check_folder(folder, against, progress)
+        found = check_folder(folder, against, progress, try_pixels=try_pixels)
     if as_json:
         say_json(
             {"folder": str(folder), "files": found.files, "left": [vars(x) for x in found.left]}
         )
     else:
-        for item in found.left[:_SHOWN]:
-            typer.echo(f"{item.file}: {item.where}: {item.what}", err=True)
-        if len(found.left) > _SHOWN:
-            typer.echo(f"and {len(found.left) - _SHOWN} more; --json lists all", err=True)
+        first = {(item.where, item.what): item.file for item in reversed(found.left)}
+        counted = Counter((item.where, item.what) for item in found.left)
+        for (where, what), count in counted.most_common(_SHOWN):
+            more = f" and {count - 1} more" if count > 1 else ""
+            typer.echo(f"{where}: {what}, in {first[where, what]}{more}", err=True)
+        if len(counted) > _SHOWN:
+            typer.echo(f"and {len(counted) - _SHOWN} more kinds; --json lists all", err=True)
         say(f"{found.files} files searched, {len(found.left)} leftovers", quiet=quiet)
     return SOME_REFUSED if found.left else DONE

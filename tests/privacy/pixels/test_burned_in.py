@@ -13,9 +13,10 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     ExplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGBaseline8Bit,
     RLELossless,
     UltrasoundImageStorage,
@@ -187,6 +188,27 @@ def test_primary_slices_are_searched_when_asked(tmp_path, clean):
     else:
         assert np.ptp(new.pixel_array[ink]) == 0
         assert new.BurnedInAnnotation == "NO"
+
+
+def test_pixels_that_would_take_all_memory_are_refused_and_the_rest_is_done(tmp_path):
+    """A hundred frames of 4 MiB from a few hundred bytes each are tried in a worker first."""
+    (tmp_path / "in").mkdir()
+    good, _ = ultrasound("rle")
+    good.save_as(tmp_path / "in" / "good.dcm", enforce_file_format=True)
+    bomb, _ = ultrasound("grey")
+    bomb.SOPClassUID = bomb.file_meta.MediaStorageSOPClassUID = UltrasoundMultiFrameImageStorage
+    bomb.Rows = bomb.Columns = 2048
+    bomb.PixelData = np.zeros((2048, 2048), np.uint8).tobytes()
+    bomb.compress(JPEG2000Lossless)
+    frame = next(generate_frames(bomb.PixelData, number_of_frames=1))
+    bomb.NumberOfFrames, bomb.PixelData = 100, encapsulate([frame] * 100)
+    bomb.save_as(tmp_path / "in" / "bomb.dcm", enforce_file_format=True)
+    assert (tmp_path / "in" / "bomb.dcm").stat().st_size < 100_000
+    done = diaphane("deidentify", tmp_path / "in", tmp_path / "out", "--clean", "pixels")
+    assert done.returncode == 1, done.stderr
+    assert len(list((tmp_path / "out").rglob("*.dcm"))) == 1
+    (row,) = (tmp_path / "rejected.csv").read_text().splitlines()[1:]
+    assert "bomb.dcm" in row
 
 
 def test_what_is_searched_follows_from_the_object():

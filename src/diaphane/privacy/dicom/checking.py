@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -81,7 +82,11 @@ class _Originals:
 
 
 def check_folder(
-    folder: Path, against: Path | None = None, progress: Progress = silent
+    folder: Path,
+    against: Path | None = None,
+    progress: Progress = silent,
+    *,
+    try_pixels: Callable[[Path], None] | None = None,
 ) -> Findings:
     """Search every DICOM file of ``folder``.
 
@@ -89,7 +94,8 @@ def check_folder(
     numbers and places that stand anywhere in a study in any text of it, at any depth; of the originals, too,
     when they are given, with their UIDs and dates; dates where none may be; UIDs that were not
     replaced; private attributes that are not known to be safe; the same in names of files and
-    folders; text in pixels of images that are said to be clean.
+    folders; text in pixels of images that are said to be clean. ``try_pixels`` is called with
+    such an image before it is decoded here; it raises where that would break this process.
 
     Raises
     ------
@@ -98,10 +104,16 @@ def check_folder(
     """
     files, _ = dicom_files(folder)
     with leniently():
-        return _search(folder, files, against, progress)
+        return _search(folder, files, against, progress, try_pixels or (lambda _: None))
 
 
-def _search(folder: Path, files: list[Path], against: Path | None, progress: Progress) -> Findings:
+def _search(
+    folder: Path,
+    files: list[Path],
+    against: Path | None,
+    progress: Progress,
+    try_pixels: Callable[[Path], None],
+) -> Findings:
     found = Findings()
     studies = _studies(files)
     originals = _Originals()
@@ -116,6 +128,9 @@ def _search(folder: Path, files: list[Path], against: Path | None, progress: Pro
                 continue
             study = studies.get(str(data.get("StudyInstanceUID", "")), NOBODY)
             found.left += _check(name, data, study, originals)
+            if _applied(data).pixels:
+                try_pixels(path)
+                found.left += [Leftover(name, "pixels", "text")] if find_text(data) else []
         except Exception:  # noqa: BLE001 - pydicom raises whatever a damaged file makes it meet
             found.left.append(Leftover(name, "file", "unreadable"))
         found.files += 1
@@ -159,8 +174,6 @@ def _check(name: str, data: Any, study: Identifiers, originals: _Originals) -> l
                 day = days.get(where)
                 if what := _what(element, who, originals.uids, day, applied.profile):
                     left.append(Leftover(name, where, what))
-    if applied.pixels and find_text(data):
-        left.append(Leftover(name, "pixels", "text"))
     return left
 
 

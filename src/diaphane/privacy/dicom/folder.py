@@ -60,6 +60,9 @@ class Order:
     previews:
         Folder for pictures of what is blanked in pixels, before and after, as ``INSTANCE.png``
         (the name of the file written); apart from ``source`` and ``out``, as they show identity.
+    try_pixels:
+        Called with a file before its pixels are decoded here, which a damaged one may break;
+        raises where it would.
     """
 
     source: Path
@@ -69,6 +72,7 @@ class Order:
     link: Path | None = None
     workers: int | None = None
     previews: Path | None = None
+    try_pixels: Callable[[Path], None] | None = None
 
     def __post_init__(self) -> None:
         keep_apart(self.source, self.out)
@@ -136,7 +140,7 @@ def deidentify_folder(order: Order, progress: Progress = silent) -> Outcome:
 
     if order.previews is not None:
         order.previews.mkdir(mode=0o700, parents=True, exist_ok=True)
-    setting = _Setting(order.profile, secret.key, order.previews)
+    setting = _Setting(order.profile, secret.key, order.previews, order.try_pixels)
     written: list[Whose] = []
     coded: dict[str, Coded] = {}
     uids: dict[str, str] = {}
@@ -213,6 +217,7 @@ class _Setting:
     profile: Profile
     key: bytes = field(repr=False)
     previews: Path | None = None
+    try_pixels: Callable[[Path], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -296,7 +301,7 @@ def _change(task: _Task) -> tuple[tuple[Change, ...], dict[str, str]] | Exceptio
         data = read_object(task.path)
         worker = _Here.worker
         worker.uids.clear()
-        boxes = _text_in(data, setting, task.target.stem)
+        boxes = _text_in(data, setting, task)
         changes = worker.apply(data, task.subject)
         if "PixelData" in data and data.file_meta.TransferSyntaxUID.is_encapsulated:
             data["PixelData"].value = without_comments(data.PixelData)
@@ -316,17 +321,19 @@ def _damaged(path: Path, error: Exception) -> UnreadableFile:
     return UnreadableFile(f"The DICOM file is damaged ({type(error).__name__}).", path=path)
 
 
-def _text_in(data: Any, setting: _Setting, name: str) -> list[Box] | None:
+def _text_in(data: Any, setting: _Setting, task: _Task) -> list[Box] | None:
     """What to blank; ``None`` for an object that is not looked at: nothing is said of its text."""
     if not setting.profile.cleans_pixels or not any(key in data for key in PIXELS):
         return None
+    if setting.try_pixels is not None:
+        setting.try_pixels(task.path)
     everywhere = "pixels-everywhere" in setting.profile.clean
     boxes = find_text(data, everywhere=everywhere)
     if not (boxes or everywhere or is_searched(data)):
         return None
     if boxes and setting.previews is not None:
         shown = next((box.frame for box in boxes if box.frame), 0)
-        preview(data, boxes, setting.previews / f"{name}.png", shown)
+        preview(data, boxes, setting.previews / f"{task.target.stem}.png", shown)
     return boxes
 
 
