@@ -27,6 +27,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results" / "receiving.json"
+SETTINGS = (("TCP_NODELAY=1", 1, 16), ("TCP_NODELAY=1, 512 x 512", 2, 512), ("defaults", 4, 16))
+"""What is said of the sockets, one of how many objects are sent, and their rows and columns."""
 
 
 def load_peers() -> Any:
@@ -77,7 +79,9 @@ def seconds(peers: Any, place: str, files: list[Path], senders: int, env: dict[s
     return time.perf_counter() - began
 
 
-def rates(peers: Any, room: Path, turns: int, count: int, env: dict[str, str]) -> dict[str, Any]:
+def rates(
+    peers: Any, room: Path, turns: int, count: int, *, side: int, env: dict[str, str]
+) -> dict[str, Any]:
     """Objects a second by receiver and number of associations, one figure a turn."""
     kept = room / "storescp"
     kept.mkdir(parents=True)
@@ -100,7 +104,7 @@ def rates(peers: Any, room: Path, turns: int, count: int, env: dict[str, str]) -
     try:
         for turn in range(turns):
             for senders in (1, 8):
-                files = peers.objects(room / f"{turn}-{senders}", count)
+                files = peers.objects(room / f"{turn}-{senders}", count, side=side)
                 first = turn % len(places)
                 order = [*list(places)[first:], *list(places)[:first]]
                 for name in order:
@@ -162,12 +166,12 @@ def main() -> int:
         "turns": given.turns, "objects a turn": given.objects,
     }  # fmt: skip
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as name:
-        for setting in ("TCP_NODELAY=1", "defaults"):
+        for setting, share, side in SETTINGS:
             env = {k: v for k, v in os.environ.items() if k != "TCP_NODELAY"}
             if setting != "defaults":
                 env["TCP_NODELAY"] = "1"
             room = Path(name) / setting
-            found = rates(peers, room, given.turns, given.objects, env)
+            found = rates(peers, room, given.turns, given.objects // share, side=side, env=env)
             shutil.rmtree(room)
             told[setting] = found
             print(f"\n| {setting} | objects a second, median (range) | diaphane's against it |")
