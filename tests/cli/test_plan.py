@@ -72,3 +72,22 @@ def test_wrong_wishes_end_with_a_line(data, tmp_path, words, code, said):
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "plan").exists()
+
+
+def test_a_column_with_the_name_of_what_is_measured_is_refused(tmp_path):
+    random = np.random.default_rng(0)
+    rows = ["file,label,mask,concept:area,concept:age"]
+    for number in range(12):
+        mask = np.zeros((32, 32), np.uint8)
+        mask[8 : 18 + number % 5, 8:20] = 255
+        Image.fromarray(random.integers(0, 255, (32, 32), dtype=np.uint8)).save(
+            tmp_path / f"{number}.png"
+        )
+        Image.fromarray(mask).save(tmp_path / f"{number}-mask.png")
+        rows.append(f"{number}.png,{'ab'[number % 2]},{number}-mask.png,{number},{40 + number}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    words = ("plan", tmp_path, "--threads", 1, "--concept")
+    done = diaphane(*words, "area", "--out", tmp_path / "p")
+    assert done.returncode == 2, done.stderr
+    assert "concept 'area' has the name of one that is measured" in done.stderr
+    assert diaphane(*words, "age", "--out", tmp_path / "p").returncode == 0

@@ -14,6 +14,7 @@ from diaphane.learn.costing import nominal_seconds
 from diaphane.learn.facts import Fingerprint
 from diaphane.learn.framing import Framing, frame
 from diaphane.learn.settings import Situation
+from diaphane.measure import CONCEPTS
 
 _LIKELY_POSITIVE = (
     "malignant", "cancer", "tumour", "tumor", "disease", "abnormal", "positive", "pos", "present",
@@ -68,9 +69,9 @@ def decide(
     """
     why: dict[str, str] = {}
     said: list[str] = []
-    require_concepts(facts.given_concepts, concepts)
     values = _task(facts, positive, why, said)
     framing, situation, network = _seen(facts, values, time_budget, why)
+    require_concepts(facts.given_concepts, concepts, measured=bool(framing.spec["concepts"]))
     spec = {**framing.spec, "given_concepts": list(concepts)}
     if concepts:
         why["input"] += "; given concepts: " + ", ".join(concepts)
@@ -119,7 +120,7 @@ def decide_input(
     return network, dict(framing.spec), list(framing.steps), why
 
 
-def require_concepts(there: Sequence[str], concepts: Sequence[str]) -> None:
+def require_concepts(there: Sequence[str], concepts: Sequence[str], *, measured: bool) -> None:
     """Refuse concepts that the dataset has no column for.
 
     Raises
@@ -132,6 +133,11 @@ def require_concepts(there: Sequence[str], concepts: Sequence[str]) -> None:
             raise UsageError(
                 f"The dataset has no concept '{wanted}'.",
                 remedy=f"It has: {', '.join(there) or 'none'} (columns 'concept:NAME' of labels.csv).",
+            )
+        if measured and wanted in CONCEPTS:
+            raise UsageError(
+                f"The concept '{wanted}' has the name of one that is measured here.",
+                remedy=f"Rename its column, to 'concept:{wanted} as told' for example.",
             )
     if len(set(concepts)) < len(concepts):
         raise UsageError("A concept is named twice.")

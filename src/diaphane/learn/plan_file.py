@@ -78,7 +78,7 @@ class PlanFile(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
-            said = first["msg"].removeprefix("Value error, ")
+            said = first["msg"].removeprefix("Value error, ").rstrip(".") + "."
             raise PlanError(
                 f"plan key '{key}': {said}" if key else said,
                 path=path,

@@ -189,7 +189,7 @@ def with_concepts(plan: Plan, facts: Fingerprint | Dataset, concepts: Sequence[s
         there = facts.given_concepts
     else:
         there = tuple(sorted({name for e in facts.entries for name in e.concepts}))
-    require_concepts(there, concepts)
+    require_concepts(there, concepts, measured=bool(plan.input.concepts))
     spec = {**plan.input.model_dump(mode="json"), "given_concepts": list(concepts)}
     changes: dict[str, object] = {"input": spec}
     if concepts and not plan.input.concept_names:
