@@ -16,12 +16,12 @@ from scipy import ndimage
 
 from diaphane.acquire import open_dataset
 from diaphane.core.errors import DatasetError, PlanError, UsageError
-from diaphane.learn.deciding import grade_of
 from diaphane.learn.duplicates import join_groups
 from diaphane.learn.fingerprint import fingerprint
 from diaphane.learn.leaks import keep_together, warnings
 from diaphane.learn.looking import thickness_of
 from diaphane.learn.planning import named, plan, plan_of
+from diaphane.learn.tasks import grade_of
 
 
 def picture(seed, side=96):

@@ -39,7 +39,8 @@ from diaphane.learn.runs import (
     write_splits,
 )
 from diaphane.learn.scores import write_predictions
-from diaphane.learn.settling import Desk, Settled, settle
+from diaphane.learn.settled import Settled
+from diaphane.learn.settling import Desk, settle
 from diaphane.learn.sharing import share_out
 from diaphane.learn.shipping import Making, make_bundle, salt_of, versions
 from diaphane.learn.splits import Member

@@ -14,7 +14,7 @@ from diaphane.learn.history import Epoch, History
 from diaphane.learn.loop import Task, fit_member
 from diaphane.learn.rhythm import Rhythm
 from diaphane.learn.runs import RunFolder, Voice, duration
-from diaphane.learn.settling import Settled
+from diaphane.learn.settled import Settled
 from diaphane.learn.side_by_side import Message, Send, side_by_side
 from diaphane.learn.splits import Member
 from diaphane.models import EvidenceNet, load_checkpoint, save_checkpoint

@@ -33,6 +33,7 @@ from diaphane.learn.pacing import (
 from diaphane.learn.plans import Plan
 from diaphane.learn.rhythm import Rhythm
 from diaphane.learn.runs import RunFolder, Voice
+from diaphane.learn.settled import Settled
 from diaphane.learn.splits import Member
 
 _FEWEST = 100
@@ -41,56 +42,6 @@ _SHARE = 0.25
 """Of the time, or of the steps, that choosing a family takes at most."""
 _MUCH = 0.7
 """Share of the first family's time a step below which another one is much faster."""
-
-
-@dataclass(frozen=True)
-class Settled:
-    """The outcome, as ``run.json`` keeps it.
-
-    Attributes
-    ----------
-    family:
-        The family that was chosen; ``None`` where there was nothing to choose.
-    concepts:
-        The set of concepts that was chosen; ``None`` where there was nothing to choose.
-    changes:
-        Keys of the plan that differ after its family, with their values.
-    reasons:
-        Why, by key.
-    threads, at_once:
-        Compute threads of a network, and networks that learn at the same time.
-    probes, most:
-        Cases that test the explanations; cases of a part that are scored at most.
-    pace, work, reserve:
-        Seconds of a step, of what follows training, as measured, and to keep for that.
-    """
-
-    family: str | None = None
-    concepts: tuple[str, ...] | None = None
-    changes: dict[str, Any] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
-    threads: int = 1
-    at_once: int = 1
-    probes: int = 32
-    most: int | None = None
-    pace: float = 0.0
-    work: float = 0.0
-    reserve: float = 0.0
-
-    @property
-    def arranged(self) -> Arrangement:
-        """How networks share the cores."""
-        return Arrangement(self.at_once, self.threads)
-
-    def apply(self, plan: Plan) -> Plan:
-        """The plan that training obeys."""
-        if self.concepts is not None:
-            spec = {**plan.input.model_dump(mode="json"), "concepts": list(self.concepts)}
-            plan = plan.with_changes({"input": spec, "concept_sets": {}})
-        if self.family is not None:
-            plan = plan.family(self.family)
-        reasons = {**plan.reasons, **self.reasons}
-        return plan.with_changes(self.changes).model_copy(update={"reasons": reasons})
 
 
 @dataclass(frozen=True, eq=False)
