@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gc
 import stat
+import struct
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pydicom
@@ -143,6 +146,31 @@ def test_bomb(tmp_path, rooms):
             stream.write(bytes(2**20))
     with pytest.raises(errors.OverLimit, match="would grow"):
         read(path)
+
+
+def test_a_file_counts_with_what_is_stored(tmp_path, rooms):
+    """A picture of 144 million points in 1 MB of nothing: 200 times as much, but not of its zip."""
+    picture = tmp_path / "a.png"
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
+
+    picture.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 12_000, 12_000, 8, 0, 0, 0, 0))
+        + chunk(b"teXt", bytes(2**20))
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(picture, "a.png")
+    with pytest.raises(errors.UnreadableFile, match=r"damaged|cut short"):
+        read(picture)
+    with pytest.raises(errors.OverLimit, match="more than 200 times") as raised:
+        read(path)
+    assert raised.value.path == str(path / "a.png")
+    assert "unpack the archive by hand" in raised.value.remedy
 
 
 def test_size_that_lies(dicom, tmp_path, rooms):

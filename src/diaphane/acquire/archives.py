@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import stat
 import tempfile
 import weakref
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from diaphane.acquire.bounds import require_proportion
+from diaphane.acquire.bounds import count_no_more, count_packed, require_proportion
 from diaphane.core.errors import EmptyInput, InputError, OverLimit, UnreadableFile
 from diaphane.core.options import Limits
 
@@ -32,7 +33,8 @@ class Unpacked:
     def __init__(self, archive: Path) -> None:
         self.archive = archive
         self.folder = Path(tempfile.mkdtemp(prefix="diaphane-"))
-        self._finalizer = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        self.packed: dict[str, int] = {}
+        self._finalizer = weakref.finalize(self, _remove, self.folder, self.packed)
 
     def shown(self, path: str | Path) -> str:
         """``path`` as a person knows it: inside the archive, not in the folder."""
@@ -44,7 +46,10 @@ class Unpacked:
     def renamed(self, error: InputError) -> InputError:
         """The error with its path :meth:`shown`."""
         if error.path is not None:
+            inside = Path(error.path).is_relative_to(self.folder)
             error.path = self.shown(error.path)
+            if inside and isinstance(error, OverLimit):
+                error.remedy = "If you trust it, unpack the archive by hand, and read the folder."
         return error
 
     @contextmanager
@@ -55,6 +60,11 @@ class Unpacked:
         except InputError as error:
             self.renamed(error)
             raise
+
+
+def _remove(folder: Path, packed: Mapping[str, int]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    count_no_more(packed)
 
 
 def is_archive(path: Path) -> bool:
@@ -87,7 +97,12 @@ def unpack(path: Path, limits: Limits) -> Unpacked:
                     continue
                 target = room.folder.joinpath(*name.parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                left -= _write(archive, item, target, left)
+                written = _write(archive, item, target, left)
+                left -= written
+                # Less than its share of the archive's bounds, and a blank image would be refused.
+                least = math.ceil(written / limits.archive_ratio)
+                room.packed[str(target)] = max(item.compress_size, least)
+            count_packed(room.packed)
     except InputError:
         raise
     except FileExistsError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from diaphane.core.errors import OverLimit
@@ -19,6 +20,30 @@ SLOWEST = 1e6
 PARSED = 4e6
 """Bytes of a file for a second of parsing its header, which is a small part of an honest one."""
 
+_packed: dict[str, int] = {}  # of files that were unpacked here
+
+
+def stored_bytes(path: Path) -> int:
+    """Bytes that the file takes where it came from: packed, if that was an archive.
+
+    Raises
+    ------
+    OSError
+        When there is no such file.
+    """
+    return _packed.get(str(path)) or path.stat().st_size
+
+
+def count_packed(sizes: Mapping[str, int]) -> None:
+    """Have :func:`stored_bytes` give these sizes, by path, until :func:`count_no_more`."""
+    _packed.update(sizes)
+
+
+def count_no_more(paths: Iterable[str]) -> None:
+    """Forget the sizes; the files are gone."""
+    for path in paths:
+        _packed.pop(path, None)
+
 
 def require_proportion(
     path: Path, grown: int, stored: int, limits: Limits = LIMITS, *, small: int = SMALL
@@ -30,7 +55,7 @@ def require_proportion(
     path:
         For the message.
     grown, stored:
-        Bytes in memory and in the file.
+        Bytes in memory and in the file (:func:`stored_bytes`).
     small:
         Bytes that anything may grow to.
 
@@ -48,9 +73,9 @@ def require_proportion(
         )
 
 
-def parsing_seconds(size: int, limits: Limits = LIMITS) -> float:
-    """Processor time in seconds that the header of a file of ``size`` bytes may take."""
-    return SECONDS + size / PARSED if limits.seconds is None else limits.seconds
+def parsing_seconds(stored: int, limits: Limits = LIMITS) -> float:
+    """Processor time in seconds that the header of a file of ``stored`` bytes may take."""
+    return SECONDS + stored / PARSED if limits.seconds is None else limits.seconds
 
 
 def require_voxels(path: Path, voxels: int, limits: Limits = LIMITS) -> None:

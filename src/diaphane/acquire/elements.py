@@ -17,6 +17,7 @@ from typing import Any
 
 from diaphane.acquire.bounds import LIMITS
 from diaphane.acquire.parsing import (
+    Deadline,
     damaged,
     dicom_stream,
     parsed,
@@ -133,13 +134,14 @@ def read_elements(path: Path, wanted: Collection[int], limits: Limits = LIMITS) 
         size = path.stat().st_size
         if size == 0:
             raise UnreadableFile("The file is empty.", path=path)
+        deadline = Deadline(path, limits)
         with path.open("rb") as stream:
             amount = _FIRST_READ
             while True:
                 stream.seek(0)
                 buffer = stream.read(amount)
                 try:
-                    return _walk_file(buffer, frozenset(wanted), size, limits)
+                    return _walk_file(buffer, frozenset(wanted), size, limits, deadline)
                 except _Short:
                     if amount >= size:
                         raise _Unusual from None
@@ -147,14 +149,16 @@ def read_elements(path: Path, wanted: Collection[int], limits: Limits = LIMITS) 
     except OSError as error:
         raise UnreadableFile(f"Cannot be opened: {error.strerror or error}.", path=path) from error
     except (_Unusual, struct.error):
-        return _read_with_pydicom(path, wanted, size, limits)
+        return _read_with_pydicom(path, wanted, size, limits, deadline)
     except _Deep as error:
         raise too_deep(path, limits) from error
     except _Long as error:
         raise too_long(path, *error.args) from error
 
 
-def _walk_file(buffer: bytes, wanted: frozenset[int], size: int, limits: Limits) -> Elements:
+def _walk_file(
+    buffer: bytes, wanted: frozenset[int], size: int, limits: Limits, deadline: Deadline
+) -> Elements:
     if buffer[128:132] != b"DICM":
         raise _Unusual
     meta: dict[int, bytes] = {}
@@ -172,6 +176,7 @@ def _walk_file(buffer: bytes, wanted: frozenset[int], size: int, limits: Limits)
     read = _implicit if syntax == IMPLICIT else _explicit
     total, last = len(buffer), 0
     while True:
+        deadline.step()
         if at + 12 > total:
             if total == size and at == size:
                 return Elements(syntax, values, 0, -1, -1, size)
@@ -185,7 +190,7 @@ def _walk_file(buffer: bytes, wanted: frozenset[int], size: int, limits: Limits)
                 syntax, values, tag, start, -1 if length == _UNDEFINED else length, size
             )
         if length == _UNDEFINED:
-            at = _skip_sequence(buffer, start, read, limits.depth)
+            at = _skip_sequence(buffer, start, read, limits.depth, deadline)
             if tag in wanted:
                 values[tag] = b""
             continue
@@ -225,11 +230,12 @@ def _implicit(buffer: bytes, at: int) -> tuple[int, int, int]:
     return group << 16 | element, at + 8, _U32.unpack_from(buffer, at + 4)[0]
 
 
-def _skip_sequence(buffer: bytes, at: int, read: Any, depth: int) -> int:
+def _skip_sequence(buffer: bytes, at: int, read: Any, depth: int, deadline: Deadline) -> int:
     """Index just after a sequence of undefined length that begins at ``at``."""
     depth_end = [_SEQUENCE_END]
     total = len(buffer)
     while depth_end:
+        deadline.step()
         if at + 8 > total:
             raise _Short
         tag, start, length = read(buffer, at)
@@ -246,12 +252,14 @@ def _skip_sequence(buffer: bytes, at: int, read: Any, depth: int) -> int:
     return at
 
 
-def _read_with_pydicom(path: Path, wanted: Collection[int], size: int, limits: Limits) -> Elements:
+def _read_with_pydicom(
+    path: Path, wanted: Collection[int], size: int, limits: Limits, deadline: Deadline
+) -> Elements:
     import pydicom
     from pydicom.errors import InvalidDicomError
 
     try:
-        with quiet(), dicom_stream(path, limits) as stream:
+        with quiet(), dicom_stream(path, limits, deadline=deadline) as stream:
             data = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
             require_shallow(data, path, limits)
             end = stream.tell()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diaphane.acquire.bounds import require_proportion, require_voxels
+from diaphane.acquire.bounds import require_proportion, require_voxels, stored_bytes
 from diaphane.acquire.codestreams import declared_size
 from diaphane.acquire.elements import DEFLATED
 from diaphane.acquire.headers import Header, read_header
@@ -65,9 +65,10 @@ def decode(header: Header, frames: Sequence[int]) -> Iterator[Array]:
         yield from decode_here(header, frames)
         return
     require_voxels(header.path, header.rows * header.columns * header.frames, limits)
-    require_proportion(header.path, header.bytes_expected, elements.file_size, limits)
+    stored = stored_bytes(header.path)
+    require_proportion(header.path, header.bytes_expected, stored, limits)
     one = header.bytes_expected // max(header.frames, 1) + 1
-    task = Load(one, one * len(frames), elements.file_size, _SIMPLEITK if is_jpeg12(header) else 0)
+    task = Load(one, one * len(frames), stored, _SIMPLEITK if is_jpeg12(header) else 0)
     told = {"frames": list(frames), "limits": asdict(limits)}
     for _, pixels in isolated(frames_of, header.path, Budget.of(task, limits), **told):
         yield pixels

@@ -40,7 +40,7 @@ _MOST_IDLE = 8
 _ALONE = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")}
 _ANY_BYTES = 448 * 2**20  # that any file may take, however small
 _SLOWEST = 4e6  # decoded bytes a second; healthy codecs do 10 to 200 million
-_TIMED_OUT = {1, -24}  # ended by its own watch, and by SIGXCPU
+_TIMED_OUT = {-14, -24, 1}  # SIGALRM, SIGXCPU; the watch on Windows
 
 Array = NDArray[Any]
 

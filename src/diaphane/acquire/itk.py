@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diaphane.acquire.bounds import LIMITS, require_proportion, require_voxels
+from diaphane.acquire.bounds import LIMITS, require_proportion, require_voxels, stored_bytes
 from diaphane.acquire.isolation import Budget, Load, isolated
 from diaphane.acquire.nifti import DEFLATE_LIMIT
 from diaphane.core.errors import (
@@ -58,10 +58,11 @@ def read_itk(path: Path, limits: Limits = LIMITS) -> Volume:
         When it would grow out of proportion, or takes too long.
     """
     stated = _stated(path)
-    stored = _stored(path)
-    grown = min(_MASK, DEFLATE_LIMIT * stored)
-    budget = Budget.of(Load(grown, grown, stored, grown), limits)
-    ((facts, voxels),) = isolated(image_of, path, budget, limits=asdict(limits))
+    files = _files(path)
+    size, stored = _size(files), sum(map(stored_bytes, files))
+    grown = min(_MASK, DEFLATE_LIMIT * size)
+    budget = Budget.of(Load(grown, grown, size, grown), limits)
+    ((facts, voxels),) = isolated(image_of, path, budget, stored=stored, limits=asdict(limits))
     geometry = Geometry.from_dict(facts["geometry"])
     if not stated["spacing"]:
         geometry = replace(geometry, spacing=(None, None, None))
@@ -72,7 +73,9 @@ def read_itk(path: Path, limits: Limits = LIMITS) -> Volume:
     return Volume(voxels, geometry).require_finite(str(path))
 
 
-def image_of(path: Path, limits: dict[str, Any]) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
+def image_of(
+    path: Path, stored: int, limits: dict[str, Any]
+) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
     """Voxels, geometry and number of dimensions, as a task of a worker process."""
     import SimpleITK as sitk
 
@@ -88,7 +91,7 @@ def image_of(path: Path, limits: dict[str, Any]) -> Iterator[tuple[dict[str, Any
                 path=path,
                 remedy="Split it into volumes.",
             )
-        _require_room(reader, path, Limits(**limits))
+        _require_room(reader, path, stored, Limits(**limits))
         sitk.ProcessObject.SetGlobalWarningDisplay(False)
         image = reader.Execute()
     except RuntimeError as error:
@@ -155,15 +158,19 @@ def _names(text: bytes, separator: bytes) -> set[str]:
     return {line.decode("latin-1").strip().lower() for line in lines}
 
 
-def _stored(path: Path) -> int:
-    """Bytes of the file, or of a header with the data files beside it."""
+def _files(path: Path) -> list[Path]:
+    """The file, or a header with the data files beside it."""
     if path.suffix.lower() not in (".mhd", ".nhdr"):
-        return path.stat().st_size
+        return [path]
     stem = path.name.split(".")[0]
-    return sum(f.stat().st_size for f in path.parent.iterdir() if f.name.startswith(stem))
+    return [file for file in path.parent.iterdir() if file.name.startswith(stem)]
 
 
-def _require_room(reader: Any, path: Path, limits: Limits) -> None:
+def _size(files: list[Path]) -> int:
+    return sum(file.stat().st_size for file in files)
+
+
+def _require_room(reader: Any, path: Path, stored: int, limits: Limits) -> None:
     """Refuse voxels that the file cannot hold, before they are read."""
     import SimpleITK as sitk
 
@@ -171,10 +178,10 @@ def _require_room(reader: Any, path: Path, limits: Limits) -> None:
     bits = sitk.GetPixelIDValueAsString(reader.GetPixelID())
     wide = 8 if "64" in bits else 4 if "32" in bits else 2 if "16" in bits else 1
     grown = voxels * reader.GetNumberOfComponents() * wide
-    stored = _stored(path)
-    if grown > max(stored, 1) * DEFLATE_LIMIT:
+    size = _size(_files(path))
+    if grown > max(size, 1) * DEFLATE_LIMIT:
         raise UnreadableFile(
-            f"The header declares {voxels} voxels, which {stored} bytes cannot hold.", path=path
+            f"The header declares {voxels} voxels, which {size} bytes cannot hold.", path=path
         )
     require_voxels(path, voxels, limits)
     require_proportion(path, grown, stored, limits, small=_MASK)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diaphane.acquire.bounds import LIMITS, MASK, require_proportion, require_voxels
+from diaphane.acquire.bounds import LIMITS, MASK, require_proportion, require_voxels, stored_bytes
 from diaphane.acquire.quiet import quiet
 from diaphane.core.errors import (
     GeometryError,
@@ -118,7 +118,7 @@ def _require_room(path: Path, shape: tuple[int, ...], dtype: Any, limits: Limits
             remedy="Copy or export it again.",
         )
     require_voxels(path, voxels, limits)
-    require_proportion(path, need, size, limits, small=MASK)
+    require_proportion(path, need, stored_bytes(path), limits, small=MASK)
 
 
 def _values(stored: Any) -> NDArray[Any]:

@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from diaphane.acquire.bounds import LIMITS, parsing_seconds, require_proportion
+from diaphane.acquire.bounds import LIMITS, parsing_seconds, require_proportion, stored_bytes
 from diaphane.acquire.quiet import quiet
 from diaphane.core.errors import InputError, OverLimit, UnreadableFile
 from diaphane.core.options import Limits
@@ -29,7 +29,7 @@ _LONG_FORM = frozenset({b"OB", b"OW", b"UN", b"UT", b"SQ", b"UC", b"UR"})
 _CHUNK = 2**20
 _META_BYTES = 64 * 1024
 _SMALL = 64 * 2**20  # pydicom holds what it inflates twice
-_READS = 64  # between looks at the clock
+_STEPS = 64  # between looks at the clock
 
 
 def parsed(
@@ -132,25 +132,37 @@ def too_long(path: Path, most: int, what: str = "An element") -> OverLimit:
     )
 
 
-class _Bounded(io.BufferedReader):
-    """A file that is never asked for more than it has, nor than the limits allow."""
+class Deadline:
+    """Processor time that the header of a file may take."""
 
-    def __init__(self, path: Path, limits: Limits, *, pixels: bool) -> None:
-        super().__init__(io.FileIO(path))
+    def __init__(self, path: Path, limits: Limits = LIMITS) -> None:
         self._path = path
-        self._size = os.fstat(self.fileno()).st_size
-        self._longest = self._size if pixels else limits.element_bytes
-        self._until = time.thread_time() + parsing_seconds(self._size, limits)
-        self._reads = 0
+        self._until = time.thread_time() + parsing_seconds(stored_bytes(path), limits)
+        self._steps = 0
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        self._reads += 1
-        if self._reads % _READS == 0 and time.thread_time() > self._until:
+    def step(self) -> None:
+        """Raise :class:`OverLimit` when it is over."""
+        self._steps += 1
+        if self._steps % _STEPS == 0 and time.thread_time() > self._until:
             raise OverLimit(
                 "Its header takes too long to read.",
                 path=self._path,
                 remedy="The file is damaged, or made to do harm; export it again.",
             )
+
+
+class _Bounded(io.BufferedReader):
+    """A file that is never asked for more than it has, nor than the limits allow."""
+
+    def __init__(self, path: Path, limits: Limits, deadline: Deadline, *, pixels: bool) -> None:
+        super().__init__(io.FileIO(path))
+        self._path = path
+        self._size = os.fstat(self.fileno()).st_size
+        self._longest = self._size if pixels else limits.element_bytes
+        self._deadline = deadline
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._deadline.step()
         if size is not None and size > _CHUNK:
             if size > self._longest and self._longest < self._size:
                 raise too_long(self._path, self._longest)
@@ -158,11 +170,17 @@ class _Bounded(io.BufferedReader):
         return super().read(size)
 
 
-def dicom_stream(path: Path, limits: Limits = LIMITS, *, pixels: bool = False) -> io.BufferedReader:
+def dicom_stream(
+    path: Path,
+    limits: Limits = LIMITS,
+    *,
+    pixels: bool = False,
+    deadline: Deadline | None = None,
+) -> io.BufferedReader:
     """The file, open for pydicom.
 
     Reading it raises :class:`OverLimit` where an element (with ``pixels``, any but the longest
-    that fits) is longer than the limits allow, or where parsing takes too long.
+    that fits) is longer than the limits allow, or after the deadline (by default its own).
 
     Raises
     ------
@@ -173,7 +191,7 @@ def dicom_stream(path: Path, limits: Limits = LIMITS, *, pixels: bool = False) -
     OSError
         When it cannot be opened.
     """
-    stream = _Bounded(path, limits, pixels=pixels)
+    stream = _Bounded(path, limits, deadline or Deadline(path, limits), pixels=pixels)
     try:
         meta, at = file_meta(stream.read(_META_BYTES))
         if _syntax(meta) == DEFLATED:
@@ -217,7 +235,7 @@ def inflated(path: Path, at: int, limits: Limits = LIMITS) -> Iterator[bytes]:
     OverLimit
         When it grows out of proportion.
     """
-    stored = path.stat().st_size
+    stored = stored_bytes(path)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     total = 0
     with path.open("rb") as stream:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diaphane.acquire.bounds import require_proportion, require_voxels
+from diaphane.acquire.bounds import require_proportion, require_voxels, stored_bytes
 from diaphane.acquire.declared import check_pixels
 from diaphane.acquire.elements import NATIVE_LITTLE, PIXEL_DATA
 from diaphane.acquire.frames import decode
@@ -87,7 +87,7 @@ def _require_room(planes: Sequence[Plane], headers: Sequence[Header]) -> None:
     require_proportion(
         place,
         sum(header.bytes_expected for header in headers),
-        sum(header.elements.file_size for header in headers),
+        sum(stored_bytes(header.path) for header in headers),
         first.limits,
     )
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diaphane.acquire.bounds import LIMITS, require_proportion
+from diaphane.acquire.bounds import LIMITS, require_proportion, stored_bytes
 from diaphane.acquire.isolation import Budget, Load, isolated
 from diaphane.acquire.quiet import quiet
 from diaphane.core.errors import (
@@ -145,7 +145,7 @@ def _size(voxels: Array) -> str:
 
 def _pages(path: Path, limits: Limits, *, indices: bool) -> list[Array]:
     """The pages; in a worker process where a native decoder could be led astray."""
-    stored = path.stat().st_size
+    stored = stored_bytes(path)
     with _opened(path) as image:
         _require_size(image, path, stored, limits)
         doubtful = image.format not in ("PNG", "BMP", "JPEG") or "progressive" in image.info
@@ -153,15 +153,15 @@ def _pages(path: Path, limits: Limits, *, indices: bool) -> list[Array]:
             return [_pixels(image, indices=indices)]
         one = 4 * image.width * image.height
     budget = Budget.of(Load(one, one + 20 * stored, stored, _SIMPLEITK), limits)
-    told = {"indices": indices, "limits": asdict(limits)}
+    told = {"indices": indices, "stored": stored, "limits": asdict(limits)}
     return [page for _, page in isolated(pages_of, path, budget, **told)]
 
 
 def pages_of(
-    path: Path, indices: bool, limits: dict[str, Any]
+    path: Path, indices: bool, stored: int, limits: dict[str, Any]
 ) -> Iterator[tuple[dict[str, Any], Array]]:
     """Pages of a picture, as a task of a worker process."""
-    stored, total, bounds = path.stat().st_size, 0, Limits(**limits)
+    total, bounds = 0, Limits(**limits)
     with _opened(path) as image:
         if _is_deep_colour(image, path):
             yield {}, _deep_colour(path)

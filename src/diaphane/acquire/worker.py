@@ -37,12 +37,14 @@ def main() -> None:
     requests, answers = _private_pipes()
     with contextlib.suppress(AttributeError, ValueError, OSError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends this process
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
     _limit("RLIMIT_CORE", 0)
     _limit("RLIMIT_FSIZE", 0)
     _send(answers, {"ready": os.getpid()})
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         while True:
-            faulthandler.dump_traceback_later(IDLE_SECONDS, exit=True, file=nowhere)
+            _end_after(IDLE_SECONDS, nowhere)
             line = requests.readline()
             if not line:
                 os._exit(0)
@@ -64,6 +66,21 @@ def _task(module: str, function: str) -> Task:
     return task
 
 
+def _end_after(seconds: float, nowhere: TextIO) -> None:
+    """End this process then, also inside a codec: nothing of Python is needed for it."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+    else:  # Windows
+        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+
+
+def _end_no_more() -> None:
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    else:
+        faulthandler.cancel_dump_traceback_later()
+
+
 class _Clock:
     """Ends this process after so many seconds of work; waiting for the reader does not count."""
 
@@ -74,12 +91,11 @@ class _Clock:
     def go(self) -> None:
         """Work begins."""
         self._since = time.monotonic()
-        # Its thread needs nothing of Python: it ends this process also inside a codec.
-        faulthandler.dump_traceback_later(max(self._left, 0.001), exit=True, file=self._nowhere)
+        _end_after(max(self._left, 0.001), self._nowhere)
 
     def rest(self) -> None:
         """Work pauses."""
-        faulthandler.cancel_dump_traceback_later()
+        _end_no_more()
         self._left -= time.monotonic() - self._since
 
 
