@@ -6,9 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
+from skimage.draw import polygon
 
 from diaphane.acquire import find_series, list_segments, read, read_mask, read_segments
+from diaphane.acquire.rtstruct import fill
 from diaphane.core import errors
 from diaphane.core.geometry import Geometry
 from drawing import read_by_highdicom, sources, write_contours, write_seg
@@ -198,6 +202,24 @@ def test_holes(tmp_path, form):
     radius = np.hypot(y, x)
     assert dice(found, (radius <= 20) & (radius >= 8)) >= 0.98
     assert not found[32, 32]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(3, 12))
+def test_a_line_is_filled_as_scikit_image_fills_it(seed, count):
+    line = np.random.default_rng(seed).uniform(-4, 24, (count, 2))
+    expected = np.zeros((20, 18), bool)
+    expected[polygon(*line.T, expected.shape)] = True
+    np.testing.assert_array_equal(fill(line, expected.shape), expected)
+
+
+def test_centres_on_a_line_are_inside():
+    corners = np.array([[2.0, 3.0], [2.0, 6.0], [5.0, 6.0], [5.0, 3.0]])
+    for line in (corners, corners[::-1], np.roll(corners, 1, axis=0)):
+        assert np.argwhere(fill(line, (8, 9))).tolist() == [
+            [y, x] for y in range(2, 6) for x in range(3, 7)
+        ]
+    slanted = np.array([[0.0, 0.0], [4.0, 4.0], [4.0, 0.0]])
+    np.testing.assert_array_equal(fill(slanted, (5, 5)), np.tri(5, dtype=bool))
 
 
 def test_contours_with_a_wide_gap_stay_apart_and_doubles_count_once(tmp_path):

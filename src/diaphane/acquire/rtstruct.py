@@ -31,6 +31,7 @@ _CLOSED = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})
 _ON_SLICE = 0.1  # of a slice
 _FLAT = 0.25  # of a slice
 _GAP = 1.5  # distances of contours
+_ON_LINE = 1e-9  # of a pixel
 
 Bits = NDArray[np.bool_]
 Points = NDArray[np.float64]
@@ -126,13 +127,64 @@ class _Plane:
 
     def fill(self, shape: tuple[int, int]) -> Bits:
         """The pixels whose centres lie inside an odd number of lines."""
-        from skimage.draw import polygon
-
         inside = np.zeros(shape, bool)
         for line in {line.tobytes(): line for line in self.lines}.values():
-            rows, columns = polygon(line[:, 0], line[:, 1], shape)
-            inside[rows, columns] ^= True
+            low = np.clip(np.floor(line.min(0)), 0, shape).astype(int)
+            high = np.clip(np.floor(line.max(0)) + 1, 0, shape).astype(int)
+            box = tuple(map(slice, low, high))
+            inside[box] ^= fill(line - low, tuple(high - low))
         return inside
+
+
+def fill(line: Points, shape: tuple[int, int]) -> Bits:
+    """The pixels whose centres lie inside a closed line, or on it.
+
+    Row by row: what lies behind an odd number of the line's crossings is inside.
+
+    Parameters
+    ----------
+    line:
+        ``(n, 2)`` as (y, x) in pixels; the last point is joined to the first.
+    shape:
+        ``(y, x)``; what lies outside is left out.
+    """
+    height, width = shape
+    start, end = line, np.roll(line, -1, axis=0)
+    upper, lower = np.minimum(start[:, 0], end[:, 0]), np.maximum(start[:, 0], end[:, 0])
+    # Rows of an edge: its upper end counts and its lower does not, so that a corner counts once.
+    first = np.clip(np.ceil(upper), 0, height).astype(int)
+    count = np.clip(np.ceil(lower), 0, height).astype(int) - first
+    edge = np.repeat(np.arange(len(line)), count)
+    row = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count) + first[edge]
+    (y, x), (down, right) = start[edge].T, (end - start)[edge].T
+    with np.errstate(over="ignore", invalid="ignore"):  # points beyond all measure
+        column = x + (row - y) * right / down
+        nearest = np.rint(column)
+        on_line = np.abs(column - nearest) < _ON_LINE
+    behind = np.where(on_line, nearest, np.floor(column)) + 1
+    place = row * (width + 1) + np.clip(behind, 0, width).astype(int)
+    crossings = np.bincount(place, minlength=height * (width + 1)).reshape(height, width + 1)
+    inside = (np.cumsum(crossings, axis=1)[:, :width] & 1).astype(bool)
+    for y0, x0, x1 in _centres_on(line, row[on_line], nearest[on_line]):
+        if 0 <= y0 < height:
+            inside[y0, max(x0, 0) : max(x1 + 1, 0)] = True
+    return inside
+
+
+def _centres_on(
+    line: Points, rows: NDArray[np.int64], columns: NDArray[np.float64]
+) -> Iterator[tuple[int, int, int]]:
+    """Row, first and last column of centres on the line: crossings, corners, and level edges."""
+    yield from ((int(y), int(x), int(x)) for y, x in zip(rows, columns, strict=True))
+    nearest = np.rint(line[:, 0])
+    level = np.abs(line[:, 0] - nearest) < _ON_LINE
+    for index in np.flatnonzero(level):
+        x = [line[index, 1]]
+        if level[index - 1] and nearest[index - 1] == nearest[index]:
+            x.append(line[index - 1, 1])
+        first, last = int(np.ceil(min(x) - _ON_LINE)), int(np.floor(max(x) + _ON_LINE))
+        if first <= last:
+            yield int(nearest[index]), first, last
 
 
 def _slices(planes: Sequence[_Plane], shape: tuple[int, int, int]) -> Iterator[tuple[int, Bits]]:
