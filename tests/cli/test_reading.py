@@ -81,6 +81,7 @@ def test_what_cannot_become_suv_is_refused_by_name(pets, tmp_path):
     done = diaphane("convert", pets, tmp_path / "out", "--units", "suv")
     assert done.returncode == 1
     assert "cannot become SUVbw: no weight in kg" in done.stderr
+    assert done.stderr.count("CT has no SUV: values as they are") == 1
     with (tmp_path / "out" / "rejected.csv").open(encoding="utf-8") as stream:
         [row] = csv.DictReader(stream)
     assert row["file"].endswith("without")

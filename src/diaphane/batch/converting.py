@@ -256,6 +256,8 @@ def _write(loaded: Loaded, out: Path, form: str, how: Conversion) -> tuple[list[
         volume = replace(volume, modality=how.modality, unit=unit)
     files = loaded.source.open_for_dicom_writer() if loaded.identity and loaded.source else ()
     mask = None if how.mask is None else read_labels(how.mask, volume, files, options=how.options)
+    not_pet = how.options.suv and loaded.volume.modality != "PT"
+    notes = [f"{loaded.volume.modality} has no SUV: values as they are"] if not_pet else []
     if form != DICOM:
         if form == "png":
             volume = whole_numbers(volume, out)
@@ -265,8 +267,9 @@ def _write(loaded: Loaded, out: Path, form: str, how: Conversion) -> tuple[list[
             place = how.mask_out or out.with_name(f"{out.name[: -len(form) - 1]}_mask.{form}")
             write_volume(place, mask)
             written.append(place)
-        return written, _lost(volume, form)
-    return _write_dicom(replace(loaded, volume=volume), mask, out, how)
+        return written, notes + _lost(volume, form)
+    written, lost = _write_dicom(replace(loaded, volume=volume), mask, out, how)
+    return written, notes + lost
 
 
 def _write_dicom(
