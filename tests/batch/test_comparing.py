@@ -74,6 +74,15 @@ def test_seen_cases_are_left_out_and_counted(evaluated):
     assert any("4 cases are left out" in note for note in done.notes)
 
 
+def test_nothing_left_of_seen_cases(evaluated, stacks, toys, tmp_path):
+    entries = open_dataset(stacks).entries
+    seen = Seen(salt="p", train=tuple(case_hash(e.load(), "p") for e in entries))
+    made = toys.write_toy(tmp_path / "b", manifest=toys.eight_bit_manifest(seen=seen))
+    batch.evaluate(load_classifier(made, threads=1), stacks, "all", tmp_path / "all", rounds=20)
+    with pytest.raises(DatasetError, match=r"0 by the second, beside 0 and 24 that they"):
+        batch.compare(evaluated / "plain", tmp_path / "all")
+
+
 def test_another_tool_with_its_cases_under_other_names(evaluated, stacks, tmp_path):
     ours = rows(evaluated / "plain/predictions.csv")
     lines = [

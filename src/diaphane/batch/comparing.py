@@ -115,10 +115,7 @@ def compare(
     keys = [key for key in a.cases if key in b.cases]
     only = (len(a.cases) - len(keys), len(b.cases) - len(keys))
     if not keys:
-        raise DatasetError(
-            f"No case was scored by both: {len(a.cases)} by the first, {len(b.cases)} by the second.",
-            remedy="If they are of one data set, name it: --dataset D",
-        )
+        raise _nothing_common(a, b)
     groups = [a.cases[key].group for key in keys]
     notes = _notes(names, (a, b))
     values = [[_ordered(side, key, columns) for key in keys] for side in (a, b)]
@@ -151,6 +148,17 @@ def compare(
             write_comparison(replace(page, notes=notes), at["report.html"], lang=lang)
             write_text(at["compare.json"], text + "\n")
     return summary
+
+
+def _nothing_common(a: Side, b: Side) -> DatasetError:
+    first, second = len(a.cases), len(b.cases)
+    problem = f"No case was scored by both: {first} by the first, {second} by the second"
+    if a.seen or b.seen:
+        return DatasetError(
+            f"{problem}, beside {a.seen} and {b.seen} that they were trained on.",
+            remedy="Compare them on cases that neither was trained on.",
+        )
+    return DatasetError(f"{problem}.", remedy="If they are of one data set, name it: --dataset D")
 
 
 def _metrics(task: Task, classes: Sequence[str]) -> list[str]:
