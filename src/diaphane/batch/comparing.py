@@ -117,7 +117,7 @@ def compare(
     if not keys:
         raise _nothing_common(a, b)
     groups = [a.cases[key].group for key in keys]
-    notes = _notes(names, (a, b))
+    notes = _notes(names, (a, b), Language())
     values = [[_ordered(side, key, columns) for key in keys] for side in (a, b)]
     curves: list[Mapping[str, Any]] = [{}, {}]
     if a.task == "segmentation":
@@ -139,13 +139,14 @@ def compare(
         ]
     summary = ComparisonSummary(
         names, a.task, len(keys), len(set(groups)), only, found, _plan_changes(a.plan, b.plan),
-        tuple(note_words(note, Language()) for note in notes), seed, rounds, folder,
+        tuple(notes), seed, rounds, folder,
     )  # fmt: skip
     if folder is not None:
         page = _page(summary, (curves[0], curves[1]), (a.epochs, b.epochs))
         text = json.dumps(summary.to_dict(), ensure_ascii=False, indent=2, allow_nan=False)
         with together(folder, FILES) as at:
-            write_comparison(replace(page, notes=notes), at["report.html"], lang=lang)
+            told = _notes(names, (a, b), Language(lang))
+            write_comparison(replace(page, notes=told), at["report.html"], lang=lang)
             write_text(at["compare.json"], text + "\n")
     return summary
 
@@ -222,14 +223,17 @@ def _labels(a: Side, b: Side, keys: Sequence[str], classes: Sequence[str]) -> ND
     return np.array(rows, dtype=np.int64)
 
 
-def _notes(names: tuple[str, str], sides: tuple[Side, Side]) -> list[Note]:
-    notes: list[Note] = []
+def _notes(names: tuple[str, str], sides: tuple[Side, Side], language: Language) -> list[str]:
+    """What is to be said of each side, and of both."""
+    notes: list[str] = []
     for name, side in zip(names, sides, strict=True):
-        notes += [f"{name}: {note}" for note in side.notes]
+        told = list(side.notes)
         if side.seen:
-            notes.append(("trained_on", {"name": name, "count": side.seen}))
+            told.append(("trained_on", {"count": side.seen}))
+        notes += [f"{name}: {note_words(note, language)}" for note in told]
     if sides[0].task == "binary" and sides[0].columns != sides[1].columns:
-        notes.append(("positive_of_first", {"label": sides[0].columns[1]}))
+        first: Note = ("positive_of_first", {"label": sides[0].columns[1]})
+        notes.append(note_words(first, language))
     return notes
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from diaphane.acquire import Entry
 from diaphane.core.errors import DatasetError
+from diaphane.report import Note
 
 _ENDINGS = re.compile(
     r"\.(nii\.gz|nii|mha|mhd|nrrd|nhdr|png|tiff?|jpe?g|bmp|npy|npz|dcm)$", re.IGNORECASE
@@ -41,7 +42,7 @@ class Matched:
 
 def assign(
     names: Sequence[str], entries: Sequence[Entry], chosen: Sequence[Entry], path: Path
-) -> tuple[dict[str, int], list[str]]:
+) -> tuple[dict[str, int], list[Note]]:
     """Index of the given name by the case's own, and what to say of names left over.
 
     Raises
@@ -74,14 +75,14 @@ def assign(
             f"'{names[0]}', ..., the cases '{chosen[0].name}', ...",
             path=path,
         )
-    notes = []
-    for left, text in (
-        (matched.unknown, "of no case of the data set"),
-        (matched.elsewhere, "of cases outside the chosen split"),
+    notes: list[Note] = []
+    for left, code in (
+        (matched.unknown, "predictions_of_none"),
+        (matched.elsewhere, "predictions_elsewhere"),
     ):
         if left:
             shown = ", ".join(left[:_SHOWN]) + (", ..." if len(left) > _SHOWN else "")
-            notes.append(f"{len(left)} predictions are {text} and are not judged: {shown}")
+            notes.append((code, {"count": len(left), "names": shown}))
     return taken, notes
 
 

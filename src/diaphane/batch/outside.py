@@ -23,6 +23,7 @@ from diaphane.core.evaluation import Evaluation
 from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.core.protocols import Progress, silent
 from diaphane.evaluate import Task
+from diaphane.report import Language, Note, note_words
 
 MISSING = ("stop", "wrong", "skip")
 _TABLES = (".csv", ".tsv", ".txt")
@@ -70,7 +71,7 @@ class _Work:
     asked: Outside
     opened: Dataset
     chosen: tuple[Entry, ...]
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     failed: list[Refusal] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
 
@@ -126,7 +127,7 @@ def evaluate_predictions(
 
 def score_predictions(
     asked: Outside, *, progress: Progress = silent
-) -> tuple[ScoredClasses | ScoredMasks, list[str]]:
+) -> tuple[ScoredClasses | ScoredMasks, list[Note]]:
     """The usable predictions held against the truth, and what is to be said of the others.
 
     Raises
@@ -141,7 +142,7 @@ def score_predictions(
         raise DatasetError(f"No case could be judged.{first}", path=asked.predictions)
     notes = list(work.notes)
     if work.failed:
-        notes.append(f"{len(work.failed)} cases have no usable prediction.")
+        notes.append(("none_usable", {"count": len(work.failed)}))
     return scored, notes
 
 
@@ -333,7 +334,7 @@ def _table_of(
 
 
 def _notes(work: _Work, evaluation: Evaluation) -> tuple[str, ...]:
-    notes = list(work.notes)
+    notes = [note_words(note, Language()) for note in work.notes]
     if work.failed and work.asked.missing == "wrong":
         notes.append(f"{len(work.failed)} cases without a usable prediction count as failures.")
         if evaluation.task == "segmentation":

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from diaphane.core.errors import DatasetError
 from diaphane.core.text import uncelled
 from diaphane.evaluate import Task
+from diaphane.report import Note
 
 CASE_COLUMNS = (
     "case", "file", "id", "name", "filename", "image", "image_id", "case_id", "identifier", "index",
@@ -39,7 +40,7 @@ class OutsideTable:
 
     names: tuple[str, ...]
     probability: NDArray[np.float64]
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 def read_outside_table(path: Path, task: Task, classes: Sequence[str]) -> OutsideTable:
@@ -61,7 +62,7 @@ def read_outside_table(path: Path, task: Task, classes: Sequence[str]) -> Outsid
         It is no such table, or its values are no probabilities (logits, per cent, class names).
     """
     header, rows = _rows(path)
-    notes: list[str] = []
+    notes: list[Note] = []
     if header is None:
         case_column, columns = 0, list(range(1, len(rows[0])))
         if len(columns) not in (len(classes), 1 if task == "binary" else len(classes)):
@@ -71,13 +72,13 @@ def read_outside_table(path: Path, task: Task, classes: Sequence[str]) -> Outsid
                 path=path,
                 remedy="Write a header: case, and probability:CLASS for each class.",
             )
-        notes.append("The table has no header: read as index and a column per class.")
+        notes.append(("no_header", {}))
     else:
         case_column = _case_column(header, path)
         columns = _columns(header, task, classes, case_column, path)
         single = header[columns[0]] if len(columns) == 1 else None
         if single is not None and single.strip().lower() in SINGLE_COLUMNS:
-            notes.append(f"The column '{single}' is read as the probability of '{classes[-1]}'.")
+            notes.append(("single_column", {"column": single, "label": classes[-1]}))
     names = tuple(uncelled(row[case_column].strip()) for row in rows)
     values = np.array([[_number(row[c]) for c in columns] for row in rows], dtype=np.float64)
     titles = [header[c] if header else f"number {c + 1}" for c in columns]
@@ -89,10 +90,7 @@ def read_outside_table(path: Path, task: Task, classes: Sequence[str]) -> Outsid
         values = _summed(values, names, path)
         known = values[np.isfinite(values).all(axis=1)]
         if len(known) and np.isin(known, (0.0, 1.0)).all():
-            notes.append(
-                "Every probability is exactly 0 or 1: these are decisions, so the area under the "
-                "curve and the calibration say little."
-            )
+            notes.append(("only_decisions", {}))
     return OutsideTable(names, values, tuple(notes))
 
 

@@ -16,6 +16,7 @@ from diaphane.core.errors import DatasetError, EmptyInput, UsageError
 from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.core.protocols import Progress, silent
 from diaphane.privacy import Pseudonymiser
+from diaphane.report import Note
 
 TABLE, PLAN, METRICS, CURVES = "predictions.csv", "plan.yaml", "metrics.json", "metrics.csv"
 _CHANCE = "probability:"
@@ -61,7 +62,7 @@ class Side:
     seen: int = 0
     plan: Mapping[str, Any] = field(default_factory=dict)
     epochs: Sequence[Mapping[str, Any]] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from diaphane.acquire import Dataset, Entry
 from diaphane.bundle import Manifest
 from diaphane.core.errors import DatasetError, UsageError
+from diaphane.report import Note
 
 
 def label_columns(manifest: Manifest, dataset: Dataset, path: str | Path) -> tuple[str, ...]:
@@ -69,8 +70,8 @@ def truth_of(entry: Entry, manifest: Manifest, named: tuple[str, ...]) -> int | 
     return manifest.classes.index(label)
 
 
-def positive_class(classes: Sequence[str], asked: str | None) -> tuple[str, str | None]:
-    """The positive one of two classes, and a sentence where it was guessed.
+def positive_class(classes: Sequence[str], asked: str | None) -> tuple[str, Note | None]:
+    """The positive one of two classes, and what to say where it was guessed.
 
     Raises
     ------
@@ -90,4 +91,4 @@ def positive_class(classes: Sequence[str], asked: str | None) -> tuple[str, str 
     )  # fmt: skip
     lower = {name.lower(): name for name in classes}
     guessed = next((lower[word] for word in likely if word in lower), classes[-1])
-    return guessed, f"The positive class is guessed: '{guessed}' (choose with --positive)."
+    return guessed, ("positive_guessed", {"label": guessed})

@@ -34,10 +34,26 @@ JUDGING: Mapping[str, str] = {
     "verdict.before": mark("before"),
     "verdict.after": mark("after"),
     "verdict.recalibration": mark("Recalibration of %(title)s"),
-    "verdict.trained_on": mark(
-        "%(name)s: %(count)s cases are left out, as it was trained on them."
-    ),
+    "verdict.trained_on": mark("%(count)s cases are left out, as it was trained on them."),
     "verdict.positive_of_first": mark(
         "Sensitivity is for '%(label)s', the positive class of the first."
     ),
+    "verdict.positive_guessed": mark(
+        "The positive class is guessed: '%(label)s' (choose with --positive)."
+    ),
+    "verdict.no_header": mark("The table has no header: read as index and a column per class."),
+    "verdict.single_column": mark(
+        "The column '%(column)s' is read as the probability of '%(label)s'."
+    ),
+    "verdict.only_decisions": mark(
+        "Every probability is exactly 0 or 1: these are decisions, so the area under the curve and "
+        "the calibration say little."
+    ),
+    "verdict.predictions_of_none": mark(
+        "%(count)s predictions are of no case of the data set and are not judged: %(names)s"
+    ),
+    "verdict.predictions_elsewhere": mark(
+        "%(count)s predictions are of cases outside the chosen split and are not judged: %(names)s"
+    ),
+    "verdict.none_usable": mark("%(count)s cases have no usable prediction."),
 }
