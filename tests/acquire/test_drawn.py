@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -270,6 +271,18 @@ def test_damaged_masks_are_refused(scan, tmp_path):
         path.write_bytes(whole[: int(len(whole) * share)])
         with pytest.raises(errors.InputError):
             read_mask(path, series)
+
+
+@pytest.mark.parametrize("number", [None, 0, 7])
+def test_a_frame_of_no_segment_is_refused(scan, tmp_path, number):
+    series, images = scan
+    data = pydicom.dcmread(write_seg(images, two_balls(), tmp_path / "seg.dcm"))
+    shown = data.PerFrameFunctionalGroupsSequence[1].SegmentIdentificationSequence[0]
+    shown.ReferencedSegmentNumber = number
+    data.save_as(tmp_path / "lost.dcm")
+    for action in (read_mask, read_segments):
+        with pytest.raises(errors.UnreadableFile, match="Frame 2 is of no segment"):
+            action(tmp_path / "lost.dcm", series)
 
 
 @pytest.mark.shared_data

@@ -5,7 +5,7 @@ Source: DICOM PS3.3 A.51 and C.8.20 (Segmentation), Supplement 243 (Label Map).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ class Segmentation:
                 self.segments = tuple(
                     sorted(map(_segment, data.SegmentSequence), key=lambda s: s.number)
                 )
-                self._frames = _frames(data, self._header)
+                self._frames = _frames(data, self._header, {s.number for s in self.segments})
         except Exception as error:  # pydicom raises whatever a damaged file makes it meet
             raise damaged(path, error, "segmentation is") from error
 
@@ -87,7 +87,7 @@ class Segmentation:
             When the mask cannot be placed on the grid, or lies wholly outside it.
         """
         wanted = frozenset(numbers)
-        frames = [f for f in self._frames if not f.number or f.number in wanted]
+        frames = [f for f in self._frames if self.kind == "labelmap" or f.number in wanted]
         placed = target.geometry.is_spatial and all(f.affine is not None for f in frames)
         if placed:
             target.require_frame(self._reference, self.path)
@@ -209,7 +209,7 @@ def _segment(item: Any) -> Segment:
     return Segment(int(item.SegmentNumber), str(item.get("SegmentLabel", "")), code)
 
 
-def _frames(data: Any, header: Header) -> tuple[_Frame, ...]:
+def _frames(data: Any, header: Header, known: Collection[int]) -> tuple[_Frame, ...]:
     shared = (data.get("SharedFunctionalGroupsSequence") or [{}])[0]
     each = list(data.get("PerFrameFunctionalGroupsSequence") or [])
     slides = ("PlanePositionSlideSequence", "TotalPixelMatrixColumns")
@@ -223,15 +223,15 @@ def _frames(data: Any, header: Header) -> tuple[_Frame, ...]:
     labelmap = str(data.get("SegmentationType", "")) == "LABELMAP"
     found = []
     for index, item in enumerate(each):
-        number = _of((item, shared), "SegmentIdentificationSequence", "ReferencedSegmentNumber")
-        found.append(
-            _Frame(
-                index,
-                0 if labelmap or number is None else int(number),
-                _plane(item, shared, header),
-                _sources(item, shared),
+        told = _of((item, shared), "SegmentIdentificationSequence", "ReferencedSegmentNumber")
+        number = 0 if labelmap or told is None else int(told)
+        if not labelmap and number not in known:
+            raise UnreadableFile(
+                f"Frame {index + 1} is of no segment that the file describes.",
+                path=header.path,
+                remedy="The file is damaged; export it again.",
             )
-        )
+        found.append(_Frame(index, number, _plane(item, shared, header), _sources(item, shared)))
     return tuple(sorted(found, key=lambda f: f.number))
 
 
