@@ -322,3 +322,36 @@ def test_a_cell_names_one_series_of_a_folder(tmp_path, dicom):
     (tmp_path / "labels.csv").write_text("file,label\nnone#3,a\n")
     with pytest.raises(errors.DatasetError, match="not there"):
         open_dataset(tmp_path)
+
+
+def test_folders_named_as_windows_does(tmp_path):
+    folder = manifest(tmp_path, "file,label\nin\\a.png,x\nb.png,y\n", ("in/a.png", "b.png"))
+    dataset = open_dataset(folder)
+    assert dataset.entries[0].load().volume.shape == (1, 4, 5)
+    assert "leads out" in refusal(manifest(tmp_path, "file,label\n..\\a.png,x\n"))
+
+
+def disc(folder, value, name):
+    grid = np.hypot(*np.meshgrid(*[np.arange(40) - 20.0] * 2))
+    picture(folder / name, ((grid < 9) * value).astype(np.uint8))
+
+
+def test_masks_as_jpeg_are_two_values(tmp_path):
+    folder = manifest(tmp_path, "file,mask\na.png,m.jpg\n", ())
+    disc(folder, 200, "a.png")
+    disc(folder, 255, "m.jpg")
+    dataset = open_dataset(folder)
+    assert dataset.mask_labels == {1: "mask"}
+    assert dataset.entries[0].load().mask.voxels.sum() == pytest.approx(249, abs=12)
+    assert any("JPEG" in note for note in dataset.notes)
+    disc(folder, 90, "m.jpg")  # labels below 255 are lost
+    with pytest.raises(errors.DatasetError, match="JPEG changed them"):
+        open_dataset(folder).entries[0].load()
+
+
+def test_smooth_masks_are_refused(tmp_path):
+    folder = manifest(tmp_path, "file,mask\na.png,m.png\n", ())
+    disc(folder, 200, "a.png")
+    picture(folder / "m.png", np.linspace(0, 255, 1600).reshape(40, 40).astype(np.uint8))
+    with pytest.raises(errors.DatasetError, match="smoothed at their edges"):
+        _ = open_dataset(folder).mask_labels

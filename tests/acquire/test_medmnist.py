@@ -156,3 +156,14 @@ def test_real_breast(shared_data):
     assert len(dataset.of_split("val")) == 78
     assert dataset.classes == {"label": ("0", "1")}
     assert dataset.entries[600].load().volume.shape == (1, 28, 28)
+
+
+def test_a_part_without_images_is_absent(tmp_path):
+    path = archive(
+        tmp_path / "x.npz",
+        train_images=np.zeros((2, 28, 28), np.uint8),
+        train_labels=np.array([0, 1]),
+        val_images=np.zeros((0, 28, 28), np.uint8),
+        val_labels=np.zeros(0, np.uint8),
+    )
+    assert [e.split for e in open_dataset(path)] == ["train", "train"]

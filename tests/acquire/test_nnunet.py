@@ -249,3 +249,47 @@ def test_real_hippocampus(shared_data):
     assert case.volume.geometry.spacing == (1, 1, 1)
     assert set(np.unique(case.mask.voxels)) == {0, 1, 2}
     assert case.volume.modality == "MR"
+
+
+def test_without_dataset_json_it_is_no_folder_of_classes(tmp_path):
+    folder = nnunet(tmp_path)
+    (folder / "dataset.json").unlink()
+    dataset = open_dataset(folder)
+    assert dataset.kind == "nnunet"
+    assert len(dataset) == 3
+    assert any("called by their values" in note for note in dataset.notes)
+
+
+def test_numbers_of_cases_are_no_channels(tmp_path):
+    for number in range(3):
+        nifti(tmp_path / "imagesTr" / f"h_{number:04d}.nii.gz", 50)
+        nifti(tmp_path / "labelsTr" / f"h_{number:04d}.nii.gz", 1)
+    dataset = open_dataset(tmp_path)
+    assert [e.name for e in dataset] == ["h_0000", "h_0001", "h_0002"]
+
+
+def test_a_file_ending_without_its_dot(tmp_path):
+    assert len(open_dataset(nnunet(tmp_path, file_ending="nii.gz"))) == 3
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"a": 1}, "file_ending": ".mha"}))
+    assert "end in '.mha'" in refusal(tmp_path)
+
+
+def test_a_case_with_one_of_two_channels_is_refused(tmp_path):
+    folder = nnunet(tmp_path)
+    (folder / "imagesTr" / "p1_2_0001.nii.gz").unlink()
+    entries = open_dataset(folder).entries
+    assert len(entries[0].load().volumes) == 2
+    with pytest.raises(errors.DatasetError, match="one of the 2 channels"):
+        entries[1].load()
+
+
+def test_what_nobody_outlined_is_not_learnt(tmp_path):
+    folder = nnunet(tmp_path, labels={"background": 0, "lesion": 1, "ignore": 2})
+    assert "'ignore'" in refusal(folder)
+    assert len(open_inputs([folder / "imagesTr"], sequences=False)) == 3
+
+
+def test_images_alone_have_nothing_to_learn(tmp_path):
+    folder = nnunet(tmp_path)
+    shutil.rmtree(folder / "labelsTr")
+    assert "None of the 3 cases has a mask" in refusal(folder)

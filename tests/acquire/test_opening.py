@@ -174,3 +174,21 @@ def test_order_does_not_depend_on_the_key(tmp_path, monkeypatch):
         seen.append((names(dataset), [e.key for e in dataset]))
     assert seen[0][0] == seen[1][0]
     assert not set(seen[0][1]) & set(seen[1][1])
+
+
+def test_masks_beside_images_are_no_cases(tmp_path):
+    for label in ("benign", "normal"):
+        for name in ("x (1)", "x (1)_mask", "x (1)_mask_1", "x (2)", "lonely_mask"):
+            picture(tmp_path / label / f"{name}.png")
+    dataset = open_dataset(tmp_path)
+    assert names(dataset)[:3] == ["benign/lonely_mask.png", "benign/x (1).png", "benign/x (2).png"]
+    assert len(dataset) == 6
+    assert "4 files are masks" in dataset.notes[0]
+
+
+@pytest.mark.parametrize("folders", [("images", "masks"), ("Image", "Ground Truth", "other")])
+def test_images_and_their_masks_are_no_classes(tmp_path, folders):
+    for folder in folders:
+        picture(tmp_path / "train" / folder / "1.png")
+    with pytest.raises(errors.DatasetError, match="their masks, no classes"):
+        open_dataset(tmp_path)

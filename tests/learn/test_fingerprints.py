@@ -304,3 +304,43 @@ def test_thickness_is_the_width_of_a_band(width, length):
     band = np.zeros((1, width + 6, length + 20), dtype=bool)
     band[0, 3 : 3 + width, 5 : 5 + 6 * length] = True
     assert thickness_of(band) == pytest.approx(width, abs=1.01)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_set_without_a_part_to_learn_from(tmp_path, split):
+    folder = write_pictures(tmp_path / "set", 6, side=16, split=lambda _: split)
+    with pytest.raises(DatasetError, match=f"'train', all are in {split}"):
+        plan(folder, estimated=False)
+
+
+def test_masks_that_some_cases_lack_are_said(tmp_path):
+    folder = write_pictures(
+        tmp_path / "set", 8, side=16, mask=lambda n: "" if n == 3 else f"m{n}.png"
+    )
+    for number in range(8):
+        mask = np.zeros((16, 16), np.uint8)
+        mask[4:9, 4:9] = 255 * (number != 5)
+        Image.fromarray(mask).save(folder / f"m{number}.png")
+    said = plan(folder, estimated=False).said
+    assert any("2 of 8 cases have no mask, or an empty one" in line for line in said)
+    table = (folder / "labels.csv").read_text().replace("label", "reader")
+    (folder / "labels.csv").write_text(table)
+    said = plan(folder, estimated=False).said
+    assert any("1 cases have an empty mask" in line for line in said)
+    assert any("1 cases have no mask and are left out" in line for line in said)
+
+
+def test_labels_of_one_class_each_are_said(tmp_path):
+    columns = {f"label:{name}": lambda n, k=k: int(n % 3 == k) for k, name in enumerate("xyz")}
+    folder = write_pictures(tmp_path / "set", 9, side=16, **columns)
+    table = (folder / "labels.csv").read_text().replace("label,", "reader,", 1)
+    (folder / "labels.csv").write_text(table)
+    made = plan(folder, estimated=False)
+    assert made.plan.task == "multilabel"
+    assert any("just one of the 3 labels" in line for line in made.said)
+
+
+def test_empty_masks_teach_nothing(tmp_path):
+    dataset = open_dataset(write_masked(tmp_path / "set", [np.zeros((12, 14, 6))] * 6))
+    with pytest.raises(DatasetError, match="All masks are empty"):
+        plan_of(fingerprint(dataset)[0])

@@ -12,6 +12,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from diaphane.core.errors import (
     BundleError,
@@ -241,3 +242,33 @@ def test_a_graph_that_says_otherwise_than_the_networks_is_refused(said):
     assert check_gap([(own, own), (own + np.float32(0.001), own)], 0.01) < 0.01
     with pytest.raises(BundleError, match="differs from the networks"):
         check_gap([(np.full(3, said, np.float32), own), (own, own)], 0.01)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"epochs": 2}, "--epochs"),
+        ({"positive": "x"}, "--positive"),
+        ({"tensorboard": True}, "ten"),
+    ],
+)
+def test_options_of_labels_are_not_swallowed_by_masks(tmp_path, option, said):
+    rng = np.random.default_rng(0)
+    mask = np.zeros((16, 16), np.uint8)
+    mask[4:9, 4:9] = 1
+    lines = ["file,mask"]
+    for n in range(4):
+        Image.fromarray(rng.integers(0, 99, (16, 16), np.uint8)).save(tmp_path / f"i{n}.png")
+        Image.fromarray(mask).save(tmp_path / f"m{n}.png")
+        lines.append(f"i{n}.png,m{n}.png")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    made = plan(tmp_path, estimated=False).plan
+    with pytest.raises(UsageError, match=said):
+        train(tmp_path, tmp_path / "run", made, TrainOptions(threads=1, **option))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_given_plan_takes_the_positive_class_of_a_column(pictures, small, tmp_path):
+    wrong = TrainOptions(threads=1, positive="label=purple")
+    with pytest.raises(UsageError, match="not a class"):
+        train(pictures, tmp_path / "run", small, wrong)

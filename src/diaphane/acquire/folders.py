@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from diaphane.acquire.dataset import Dataset, Entry, Parts, classes_of, refused
 from diaphane.acquire.reading import is_readable_name, load, load_series, visible
 from diaphane.acquire.series import SeriesHeader, find_series, nothing_found
 from diaphane.core.case import SourceRef
-from diaphane.core.errors import EmptyInput
+from diaphane.core.errors import DatasetError, EmptyInput
 from diaphane.core.options import AS_IS, ReadOptions
 from diaphane.privacy import Pseudonymiser
 from diaphane.privacy.plain import patient_group
@@ -25,6 +26,12 @@ _SPLIT_FOLDERS = {
     "test": "test",
     "testing": "test",
 }
+_MASK = re.compile(r"[ _-](mask|seg|segmentation)([ _-]?\d+)?$", re.IGNORECASE)
+_IMAGES = re.compile(r"(images?|imgs?|pictures|scans|inputs?)(tr|ts)?", re.IGNORECASE)
+_MASKS = re.compile(
+    r"(masks?|labels?|seg|segmentations?|annotations?|gts?|ground[ _-]?truths?)(tr|ts)?",
+    re.IGNORECASE,
+)
 
 
 def open_dicom(path: Path, *, shown: str | None = None, options: ReadOptions = AS_IS) -> Dataset:
@@ -59,8 +66,13 @@ def open_class_folders(
 ) -> Dataset | None:
     """A folder of images per class, or that below ``train``, ``val`` and ``test``.
 
-    A file is a case; so is a folder of slices inside a class folder. ``None`` where the
-    folder is nothing of the kind.
+    A file is a case; so is a folder of slices inside a class folder. A mask that lies beside its
+    image, as ``NAME_mask``, is none, and is said. ``None`` where the folder is nothing of the kind.
+
+    Raises
+    ------
+    DatasetError
+        When the folders are those of images and of their masks.
     """
     folders = [p for p in visible(path) if p.is_dir()]
     if not folders or any(p.is_file() and is_readable_name(p) for p in visible(path)):
@@ -68,15 +80,46 @@ def open_class_folders(
     entries: list[Entry] = []
     how = _Reading(stack, options)
     if all(p.name.lower() in _SPLIT_FOLDERS for p in folders):
-        for folder in folders:
-            for inner in (p for p in visible(folder) if p.is_dir()):
-                entries += _class_entries(inner, path, _SPLIT_FOLDERS[folder.name.lower()], how)
+        inside = [(p, _SPLIT_FOLDERS[f.name.lower()]) for f in folders for p in visible(f)]
+        classes: list[tuple[Path, str | None]] = [(p, split) for p, split in inside if p.is_dir()]
     else:
-        for folder in folders:
-            entries += _class_entries(folder, path, None, how)
+        classes = [(folder, None) for folder in folders]
+    _require_classes([folder for folder, _ in classes], path)
+    for folder, split in classes:
+        entries += _class_entries(folder, path, split, how)
     if not entries:
         return None
-    return Dataset("class_folders", tuple(entries), ("label",), classes_of(entries, ("label",)))
+    names = {Path(entry.name).with_suffix("") for entry in entries}
+    kept = [entry for entry in entries if not _is_mask_of(Path(entry.name).with_suffix(""), names)]
+    notes = []
+    if len(kept) < len(entries):
+        notes.append(
+            f"{len(entries) - len(kept)} files are masks by their names (NAME_mask beside NAME) and "
+            "are left out; to use them, write a labels.csv"
+        )
+    return Dataset(
+        "class_folders", tuple(kept), ("label",), classes_of(kept, ("label",)), tuple(notes)
+    )
+
+
+def _require_classes(folders: Sequence[Path], path: Path) -> None:
+    """Refuse images and their masks in a folder each, which are no classes."""
+    names = [folder.name for folder in folders]
+    images = [name for name in names if _IMAGES.fullmatch(name)]
+    masks = [name for name in names if _MASKS.fullmatch(name)]
+    if images and masks:
+        raise DatasetError(
+            f"The folders '{images[0]}' and '{masks[0]}' hold images and their masks, no classes.",
+            path=path,
+            remedy="Write a labels.csv with the columns 'file' and 'mask', or call the folders "
+            "imagesTr and labelsTr.",
+        )
+
+
+def _is_mask_of(name: Path, names: set[Path]) -> bool:
+    """Whether a file is called as the mask of another one."""
+    bare = _MASK.sub("", name.name)
+    return bare not in ("", name.name) and name.with_name(bare) in names
 
 
 def open_images(

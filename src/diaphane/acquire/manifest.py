@@ -19,7 +19,7 @@ from diaphane.acquire.dataset import (
     refused,
     require_whole_groups,
 )
-from diaphane.acquire.masks import MaskReader, read_names
+from diaphane.acquire.masks import LOSSY, MaskReader, read_names
 from diaphane.acquire.places import Place, Scans, split_mark
 from diaphane.core.case import SourceRef
 from diaphane.core.errors import DatasetError
@@ -125,6 +125,10 @@ def open_manifest(
     notes = []
     if columns.ignored:
         notes.append("ignored columns: " + ", ".join(columns.ignored))
+    if masks.names is None and any(p.suffix.lower() in LOSSY for p in mask_files):
+        notes.append(
+            "masks are JPEG, which blurs values: a pixel counts as 0 or 1, as it is nearer"
+        )
     return Dataset(
         "manifest",
         tuple(entries),
@@ -155,7 +159,11 @@ def _rows(table: Path) -> tuple[list[str], list[_Row]]:
                     raise row.wrong(f"has {len(cells)} cells, the header {len(header)}.")
                 rows.append(row)
     except UnicodeDecodeError as error:
-        raise DatasetError("The manifest is not UTF-8 text.", path=table) from error
+        raise DatasetError(
+            "The manifest is not UTF-8 text.",
+            path=table,
+            remedy="Save the table as 'CSV UTF-8'.",
+        ) from error
     except (OSError, csv.Error) as error:
         raise DatasetError(f"The manifest cannot be read: {error}.", path=table) from error
     return header, rows
@@ -192,7 +200,8 @@ def _columns(header: list[str], table: Path, subgroups: Sequence[str] = ()) -> C
         raise DatasetError(
             "The manifest has no column 'file'.",
             path=table,
-            remedy="Name the column of the images 'file', or 'file:NAME' for several.",
+            remedy="Name the column of the images 'file', or 'file:NAME' for several; "
+            f"it has: {', '.join(c for c in header if c) or 'none'}.",
         )
     return Columns(
         roles["file"],
@@ -292,13 +301,15 @@ def _inside(row: _Row, folder: Path, text: str) -> Path | None:
     """The file of that name, which must lie in the folder; ``None`` for an empty name."""
     if not text:
         return None
-    plain = text.replace("\\", "/") if os.name == "nt" else text
+    # Tables written on Windows name folders its way.
+    plain = text if (folder / text).exists() else text.replace("\\", "/")
     windows = PureWindowsPath(text)
     normal = Path(os.path.normpath(plain))
     leaves = normal.is_absolute() or bool(windows.drive) or normal.parts[:1] == ("..",)
     if leaves:
         raise row.wrong(
-            f"The path '{text}' leads out of the folder.", "Files lie in the manifest's folder."
+            f"The path '{text}' leads out of the folder.",
+            "Files lie in the manifest's folder, and are named relative to it.",
         )
     path = folder / normal
     if not path.exists():

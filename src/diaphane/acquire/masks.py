@@ -21,13 +21,20 @@ from diaphane.core.errors import DatasetError, InputError
 from diaphane.core.options import AS_IS, Limits, ReadOptions
 from diaphane.core.volume import Volume
 
+LOSSY = (".jpg", ".jpeg")
+_MIDDLE = (96, 160)
+"""Values that JPEG makes of neither 0 nor 255."""
+_MOST_LABELS = 64
+"""Of masks whose values have no names and reach 255, that is: of pictures."""
+
 
 @dataclass(eq=False)
 class MaskReader:
     """Reads the masks of one data set by one rule.
 
     When all masks together hold at most two values and no names are given, they are read as
-    0 and 1, whatever those values are; otherwise values are integer labels. The values are
+    0 and 1, whatever those values are; otherwise values are integer labels. JPEG blurs two values
+    into some near each: they are read as 0 and 1 as well, where none lies between. The values are
     collected once, when the first mask is asked for.
 
     A DICOM SEG or RT Structure Set, or a folder with just one, is drawn on the grid of its image.
@@ -56,8 +63,8 @@ class MaskReader:
         Raises
         ------
         DatasetError
-            When it is in colour, holds fractions, has segments that overlap, or does not fit the
-            image.
+            When it is in colour, blurred, holds fractions, has segments that overlap, or does not
+            fit the image.
         InputError
             When it is damaged, or a DICOM mask has no place on the grid of the image.
         """
@@ -69,6 +76,8 @@ class MaskReader:
                 raise DatasetError(
                     f"The mask holds the value {unknown[0]}, which has no name.", path=path
                 )
+        elif self._is_blurred():
+            voxels = (voxels > _MIDDLE[0]).astype(np.uint8)
         elif len(self.values) <= 2:
             high = self.values[-1]
             voxels = (voxels == high).astype(np.uint8) if high else np.zeros_like(voxels)
@@ -101,9 +110,32 @@ class MaskReader:
         """Name by value, background left out."""
         if self.names is not None:
             return {value: name for value, name in sorted(self.names.items()) if value != 0}
-        if len(self.values) <= 2:
+        if len(self.values) <= 2 or self._is_blurred():
             return {1: "mask"} if self.files else {}
         return {value: str(value) for value in self.values if value != 0}
+
+    def _is_blurred(self) -> bool:
+        """Whether the values are two that JPEG blurred.
+
+        Raises
+        ------
+        DatasetError
+            When they are blurred and not two, so that nobody can say what was outlined.
+        """
+        values = self.values
+        lossy = next((p for p in self.files if p.suffix.lower() in LOSSY), None)
+        smooth = len(values) > _MOST_LABELS and values[-1] == 255
+        if len(values) <= 2 or (lossy is None and not smooth):
+            return False
+        apart = not any(_MIDDLE[0] <= value <= _MIDDLE[1] for value in values)
+        if lossy is not None and apart and values[-1] > _MIDDLE[1]:
+            return True
+        raise DatasetError(
+            f"The masks hold {len(values)} values from {values[0]} to {values[-1]}: "
+            + ("JPEG changed them." if lossy is not None else "smoothed at their edges?"),
+            path=lossy,
+            remedy="Save masks as PNG with whole labels, or name the values in labels.json.",
+        )
 
 
 def read_labels(

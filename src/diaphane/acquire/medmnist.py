@@ -81,7 +81,7 @@ def open_medmnist(path: Path, limits: Limits = LIMITS, *, strict: bool = True) -
     entries: list[Entry] = []
     columns: tuple[str, ...] = ()
     for split in SPLITS:
-        if f"{split}_images" not in names:
+        if f"{split}_images" not in names or not _count(archive, split):
             continue
         labels = _labels(archive, split) if f"{split}_labels" in names else None
         if labels is None and strict:
@@ -196,7 +196,7 @@ def _count(archive: _Archive, split: str) -> int:
             else np.lib.format.read_array_header_2_0
         )
         shape, _, dtype = read(stream)
-    if len(shape) not in (3, 4, 5) or min(shape) < 1 or dtype.kind not in "biuf":
+    if len(shape) not in (3, 4, 5) or min(shape[1:]) < 1 or dtype.kind not in "biuf":
         raise DatasetError(
             f"The {split} images have shape {shape} and type {dtype}.", path=archive.path
         )

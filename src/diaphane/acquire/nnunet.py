@@ -44,12 +44,15 @@ class _Files:
 
 
 def is_nnunet(folder: Path) -> bool:
-    """Whether the folder has a ``dataset.json``, or is an ``imagesTr`` or ``imagesTs``."""
-    return (folder / JSON).is_file() or folder.name in FOLDERS
+    """Whether it has a ``dataset.json`` or ``imagesTr``, or is an ``imagesTr`` or ``imagesTs``."""
+    named = (folder / JSON).is_file() or folder.name in FOLDERS
+    return named or (folder / "imagesTr").is_dir()
 
 
 def open_nnunet(folder: Path, options: ReadOptions = AS_IS, *, strict: bool = True) -> Dataset:
     """The data set of a folder with ``dataset.json``, or of its ``imagesTr`` or ``imagesTs``.
+
+    Without ``dataset.json`` labels are called by their values, and channels by their numbers.
 
     Training cases are split by the first fold of ``splits_final.json`` where there is one;
     cases of ``imagesTs`` are the split "test".
@@ -64,8 +67,9 @@ def open_nnunet(folder: Path, options: ReadOptions = AS_IS, *, strict: bool = Tr
     Raises
     ------
     DatasetError
-        When ``dataset.json`` is damaged, files it lists are missing or lie elsewhere, a case
-        lacks a channel, or ``splits_final.json`` names unknown cases or separates a group.
+        When ``dataset.json`` is damaged or has a label to ignore, files it lists are missing or
+        lie elsewhere, a case lacks a channel, or ``splits_final.json`` names unknown cases or
+        separates a group.
     """
     part = folder.name if folder.name in FOLDERS and not (folder / JSON).is_file() else ""
     root = folder.parent if part else folder
@@ -74,11 +78,16 @@ def open_nnunet(folder: Path, options: ReadOptions = AS_IS, *, strict: bool = Tr
     # What is not in the one folder that was named need not be there.
     cases = {} if part else _listed(root, plan, channels)
     cases = cases or _found(root, plan, channels, [part] if part else FOLDERS)
+    _require_cases(cases, plan, folder, strict=strict)
     if strict:
         cases = {name: files for name, files in cases.items() if files.mask}
-    if not cases:
-        raise DatasetError("There are no cases here.", path=folder)
     notes, label_names = _label_names(plan, root / JSON)
+    if strict and "ignore" in (label_names or {}).values():
+        raise DatasetError(
+            "The label 'ignore' marks what nobody outlined, and such masks are not learnt from.",
+            path=root / JSON,
+            remedy="Keep the cases that are outlined as a whole, and leave that label out.",
+        )
     masks = MaskReader([f.mask for f in cases.values() if f.mask], label_names, options)
     folds = _folds(root / SPLITS_JSON, cases)
     groups = _groups(root / GROUPS, cases)
@@ -114,6 +123,25 @@ def open_nnunet(folder: Path, options: ReadOptions = AS_IS, *, strict: bool = Tr
     )
 
 
+def _require_cases(
+    cases: Mapping[str, _Files], plan: Mapping[str, Any], folder: Path, *, strict: bool
+) -> None:
+    """Refuse a folder without cases, or, if ``strict``, without masks."""
+    ending = plan.get("file_ending")
+    if not cases:
+        raise DatasetError(
+            "There are no cases here.",
+            path=folder,
+            remedy=f"Their files end in '{ending}', {JSON} says." if ending else None,
+        )
+    if strict and not any(files.mask for files in cases.values()):
+        raise DatasetError(
+            f"None of the {len(cases)} cases has a mask.",
+            path=folder,
+            remedy="Masks lie in labelsTr (and labelsTs), called like their cases.",
+        )
+
+
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
@@ -134,7 +162,7 @@ def _label_names(
 ) -> tuple[tuple[str, ...], dict[int, str] | None]:
     labels = plan.get("labels")
     if labels is None:
-        return (), None
+        return (f"no {JSON} names the labels: they are called by their values",), None
     if isinstance(labels, dict) and any(isinstance(v, list) for v in labels.values()):
         return ("regions of several labels are read as their single values",), None
     return (), names_of(labels, path)
@@ -189,6 +217,7 @@ def _found(
 ) -> dict[str, _Files]:
     """Cases by the files in these image folders (nnU-Net v2)."""
     ending = str(plan.get("file_ending", ""))
+    ending = f".{ending.lstrip('.')}" if ending else ""
     cases: dict[str, _Files] = {}
     for images_folder in folders:
         folder = root / images_folder
@@ -200,7 +229,9 @@ def _found(
             if not path.is_file() or not (suffix or (not ending and is_readable_name(path))):
                 continue
             stem = path.name[: -len(suffix)] if suffix else _stem(path.name)
-            match = _CHANNEL.match(stem)
+            # The decathlon numbers cases; their masks have the same number.
+            numbered = (root / FOLDERS[images_folder] / path.name).is_file()
+            match = None if numbered else _CHANNEL.match(stem)
             case, channel = (match["case"], int(match["channel"])) if match else (stem, 0)
             parts.setdefault(case, {})[channel] = path
         for case, by_channel in parts.items():
@@ -233,6 +264,12 @@ def _reader(files: _Files, channels: Sequence[str], masks: MaskReader) -> Any:
                 if is_nifti
                 else load(path, options=options)
             )
+            if loaded.volume.channels == 1 < len(channels):
+                raise DatasetError(
+                    f"The case has one of the {len(channels)} channels that {JSON} names.",
+                    path=path,
+                    remedy=f"'{channels[1]}' would be its file that ends in _0001.",
+                )
             volumes = {"image": _named(loaded.volume, channels[0] if channels else "")}
         else:
             volumes = {}

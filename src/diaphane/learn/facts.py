@@ -42,7 +42,9 @@ class SegmentationFacts:
     anisotropy:
         Median slice distance over median pixel size; 1 where not known, or for images.
     empty:
-        Cases without any label.
+        Cases whose mask has no label.
+    unmasked:
+        Cases without a mask, which are left out.
     """
 
     labels: dict[str, int]
@@ -58,6 +60,7 @@ class SegmentationFacts:
     channels: int
     eight_bit: bool
     unit: str
+    unmasked: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,9 @@ class Fingerprint:
     coloured:
         Every image has the same channels, and they say different things: colours, or several
         volumes a case. False where grey and colour files are mixed.
-    masks, outlined:
-        Whether every case has a mask; whether every image is black outside an outline.
+    masks, masked, outlined:
+        Whether every case has a mask that is not empty; how many have; whether every image is black
+        outside an outline.
     mask_extent, mask_extent_mm:
         98th percentile of height and width of masks, or of outlines, in pixels and in mm.
     symmetries:
@@ -107,6 +111,8 @@ class Fingerprint:
         Case and code of its error.
     notes:
         What the reader of the dataset said.
+    one_hot:
+        Each case has the same value in all of several label columns but one.
     segmentation:
         What the masks show; ``None`` unless there are masks and no labels.
     """
@@ -145,6 +151,8 @@ class Fingerprint:
     unreadable: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     class_order: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    one_hot: bool = False
+    masked: int = 0
     segmentation: SegmentationFacts | None = None
 
     def write(self, path: Path) -> None:

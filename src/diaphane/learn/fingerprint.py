@@ -55,8 +55,8 @@ def fingerprint(
     Raises
     ------
     DatasetError
-        No case can be read; and, if ``labelled``, there is no label, or a label column has one
-        class only.
+        No case can be read; and, if ``labelled``, there is no label, a label column has one
+        class only, or the dataset's own splits have no part to learn from.
     """
     if labelled:
         check_labels(dataset)
@@ -91,13 +91,15 @@ def fingerprint(
                 unreadable.append((entries[number].key, result.error.code))
             else:
                 seen[number] = result
-    if not seen:
+    if not seen or (segmenting and not any(entries[number].has_mask for number in seen)):
         raise DatasetError(
-            "No case of the dataset can be read.",
+            f"No case of the dataset {'with a mask ' if segmenting else ''}can be read.",
             remedy=str(refused[0].error) if refused else None,
         )
     facts = list(seen.values())
     kept = [entries[number] for number in seen]
+    if labelled:
+        _check_splits(kept)
     if labelled and not segmenting:
         _check_classes(dataset.label_columns, kept)
     looks = [
@@ -143,6 +145,16 @@ def _check_classes(columns: Sequence[str], entries: Sequence[Entry]) -> None:
                 f"The column '{column}' has {only}; a model needs at least two classes.",
                 remedy="Add cases of another class.",
             )
+
+
+def _check_splits(entries: Sequence[Entry]) -> None:
+    """Refuse splits that leave nothing to learn from."""
+    splits = {entry.split for entry in entries if entry.split}
+    if splits and "train" not in splits:
+        raise DatasetError(
+            f"No case is in the part 'train', all are in {' and '.join(sorted(splits))}.",
+            remedy="Say which cases to learn from, or leave the splits out.",
+        )
 
 
 def _drawn(entries: Sequence[Entry], count: int) -> frozenset[int]:

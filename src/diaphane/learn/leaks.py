@@ -48,6 +48,16 @@ def warnings(facts: Fingerprint) -> list[str]:
             "names with --group-regex."
         )
     said += _of_splits(facts)
+    if facts.segmentation is None and 0 < facts.masked < facts.cases:
+        said.append(
+            f"note: {facts.cases - facts.masked} of {facts.cases} cases have no mask, or an empty "
+            "one, so masks are not looked at; leave these cases out to crop to the masks."
+        )
+    if facts.one_hot:
+        said.append(
+            f"warning: each case has just one of the {len(facts.classes)} labels, as if they were "
+            "classes of one label; they are learnt one by one. Classes go into one column 'label'."
+        )
     return said
 
 

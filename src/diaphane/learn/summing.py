@@ -80,6 +80,7 @@ def summed(
         eight_bit=eight_bit,
         intensity=intensity,
         masks=all(f.masked for f in facts),
+        masked=sum(f.masked for f in facts),
         outlined=all(f.outlined for f in facts),
         mask_extent=None if extent is None else (int(extent[0]), int(extent[1])),
         mask_extent_mm=None if stated is None or extent is None else _extent(stated),
@@ -91,12 +92,27 @@ def summed(
         unreadable=tuple(sorted(unreadable)),
         notes=tuple(str(note) for note in dataset.notes),
         class_order={c: tuple(dataset.classes.get(c, ())) for c in columns},
+        one_hot=_is_one_hot(columns, kept),
         segmentation=(
-            _segmentation(dataset.mask_labels, facts, intensity, spacings, eight_bit=eight_bit)
+            _segmentation(
+                dataset.mask_labels,
+                [f for f, e in zip(facts, kept, strict=True) if e.has_mask],
+                intensity, spacings, eight_bit=eight_bit, unmasked=sum(not e.has_mask for e in kept),
+            )
             if segmenting
             else None
         ),
-    )
+    )  # fmt: skip
+
+
+def _is_one_hot(columns: Sequence[str], entries: Sequence[Entry]) -> bool:
+    """Whether just one of three or more label columns differs from the others, in every case."""
+    if len(columns) < 3:
+        return False
+    counts = [Counter(e.labels.get(c) or "" for c in columns) for e in entries]
+    wanted = {1, len(columns) - 1}
+    same = {frozenset(count.items()) for count in counts}
+    return len(same) == 1 and set(counts[0].values()) == wanted
 
 
 def _segmentation(
@@ -106,6 +122,7 @@ def _segmentation(
     spacings: Sequence[Spread | None],
     *,
     eight_bit: bool,
+    unmasked: int,
 ) -> SegmentationFacts:
     total = float(sum(int(np.prod(f.shape)) for f in facts))
     labels = {name: value for value, name in sorted(names.items())}
@@ -153,6 +170,7 @@ def _segmentation(
         channels=max(f.channels for f in facts),
         eight_bit=eight_bit,
         unit=_most([f.unit for f in facts]),
+        unmasked=unmasked,
     )
 
 

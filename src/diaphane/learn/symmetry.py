@@ -70,7 +70,8 @@ def symmetries(thumbnails: Floats, labels: NDArray[Any], *, seed: int = 0) -> Sy
     }
     if len(images) < _LEAST:
         why = f"{len(images)} cases are too few to tell; images keep their upright side"
-        return Symmetries(True, False, False, dict.fromkeys(mirrored, why))
+        sides = f"{len(images)} cases are too few to tell; left and right count as alike"
+        return Symmetries(True, False, False, {"flip_x": sides, "flip_y": why, "transpose": why})
     allowed: dict[str, bool] = {}
     reasons: dict[str, str] = {}
     plain = _rows(images)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from diaphane.core.errors import DatasetError, PlanError, UsageError
@@ -50,7 +50,8 @@ def task_of(
             raise PlanError(
                 f"With several label columns each needs two classes; '{column}' has "
                 f"{len(classes[column])}.",
-                remedy="Train on that column alone.",
+                remedy=f"Keep 'label:{column}' alone, or leave it out: call what is not to be learnt "
+                "otherwise ('subgroup:' reports by it).",
             )
         single = [v for v, groups in facts.class_groups[column].items() if groups == 1]
         if task == "binary" and single:
@@ -69,7 +70,7 @@ def task_of(
             raise UsageError("--positive is for two classes; this dataset has more.")
         ordinal = _ordinal(facts, columns[0], classes, why, said)
     else:
-        asked = _asked(positive, columns, classes)
+        asked = asked_positive(positive, columns, classes)
         for column in columns:
             chosen[column] = asked.get(column) or _guess(facts.classes[column], classes[column])
             if column not in asked:
@@ -130,10 +131,16 @@ def grade_of(name: str) -> float | None:
     return float(_ROMAN.index(text)) if text in _ROMAN else None
 
 
-def _asked(
-    positive: str | None, columns: tuple[str, ...], classes: Mapping[str, list[str]]
+def asked_positive(
+    positive: str | None, columns: tuple[str, ...], classes: Mapping[str, Sequence[str]]
 ) -> dict[str, str]:
-    """Positive class by column as the user gave it."""
+    """Positive class by column as the user gave it.
+
+    Raises
+    ------
+    UsageError
+        It is not a class.
+    """
     if positive is None:
         return {}
     asked: dict[str, str] = {}

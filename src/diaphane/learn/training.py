@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from diaphane.bundle.manifest import AS_STORED, Reading
-from diaphane.core.errors import Interrupted, PlanError
+from diaphane.core.errors import Interrupted, PlanError, UsageError
 from diaphane.core.protocols import Progress, silent
 from diaphane.learn.budget import Budget
 from diaphane.learn.classifying import Wishes, train_classification
@@ -26,6 +26,7 @@ from diaphane.learn.rhythm import reproducible
 from diaphane.learn.runs import Run, RunFolder, Say, Voice, check_machine, machine
 from diaphane.learn.segmenting.plans import SegmentationPlan
 from diaphane.learn.shipping import versions
+from diaphane.learn.tasks import asked_positive
 from diaphane.models import pick_device
 
 if TYPE_CHECKING:
@@ -278,6 +279,7 @@ def _overridden(decided: AnyPlan, chosen: TrainOptions, opened: Dataset, *, give
     if chosen.name is not None:
         changes["name"] = chosen.name
     if isinstance(decided, SegmentationPlan):
+        _require_for_masks(chosen)
         wanted = {"folds": chosen.folds, "seed": chosen.seed}
         changes |= {key: value for key, value in wanted.items() if value is not None}
         return decided.with_changes(changes) if changes else decided
@@ -293,5 +295,25 @@ def _overridden(decided: AnyPlan, chosen: TrainOptions, opened: Dataset, *, give
     if chosen.epochs is not None and chosen.epochs != decided.epochs:
         changes |= {"epochs": chosen.epochs, "steps": None}
     if chosen.positive is not None and given:
-        changes["positive"] = {decided.label_columns[0]: chosen.positive}
+        if not decided.positive:
+            raise UsageError("--positive is for two classes; this plan has more.")
+        asked = asked_positive(chosen.positive, decided.label_columns, decided.classes)
+        changes["positive"] = {**decided.positive, **asked}
     return decided.with_changes(changes) if changes else decided
+
+
+def _require_for_masks(chosen: TrainOptions) -> None:
+    """Refuse what only a plan of labels can obey."""
+    asked = {
+        "--epochs": chosen.epochs,
+        "--encoder": chosen.encoder,
+        "--positive": chosen.positive,
+        "--concept": chosen.concepts or None,
+        "--tensorboard": chosen.tensorboard or None,
+    }
+    wrong = [option for option, value in asked.items() if value is not None]
+    if wrong:
+        raise UsageError(
+            f"{wrong[0]} is for labels; this dataset has masks only.",
+            remedy="Leave it out; the key 'steps' of plan.yaml says how long is trained.",
+        )

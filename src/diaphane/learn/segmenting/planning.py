@@ -39,9 +39,9 @@ def decide_segmentation(facts: Fingerprint, *, name: str) -> tuple[dict[str, Any
         There are no masks, or no label in them.
     """
     seg = facts.segmentation
-    if seg is None or not seg.labels:
+    if seg is None or not any(seg.cases.values()):
         raise DatasetError(
-            "The masks hold no label, so there is nothing to learn.",
+            "All masks are empty, so there is nothing to learn.",
             remedy="Give masks whose structures have values above 0.",
         )
     flat = seg.shapes[0]["median"] < 4
@@ -76,15 +76,22 @@ def decide_segmentation(facts: Fingerprint, *, name: str) -> tuple[dict[str, Any
     foreground = sum(seg.share.values())
     groups = facts.groups
     folds = 3 if groups >= 9 and not facts.splits.get("test") else 1
-    why["folds"] = f"{groups} groups" + (
-        "; three networks, each judged on the third it never saw, are averaged."
-        if folds > 1 else ": one network, judged on what is held back."
+    why["folds"] = f"{groups} group{'' if groups == 1 else 's'}" + (
+        "; three networks, each judged on the third it never saw, are averaged." if folds > 1
+        else ": one network, and nothing to judge it on." if groups == 1
+        else ": one network, judged on what is held back."
     )  # fmt: skip
     if seg.empty:
         said.append(f"note: {seg.empty} cases have an empty mask; they are learned as background.")
-    rare = [label for label, n in seg.cases.items() if n < 5]
+    if seg.unmasked:
+        said.append(f"note: {seg.unmasked} cases have no mask and are left out.")
+    never = [label for label, n in seg.cases.items() if not n]
+    if never:
+        said.append(f"warning: no case has {', '.join(map(repr, never))}; it cannot be learnt.")
+    rare = [label for label, n in seg.cases.items() if 0 < n < 5]
     if rare:
-        said.append(f"warning: few cases have {', '.join(rare)}; its figures will be uncertain.")
+        few = ", ".join(f"'{label}' ({seg.cases[label]})" for label in rare)
+        said.append(f"warning: few cases have {few}; figures of it will be uncertain.")
     isotropic = max(grid.spacing) < 2.0 * min(grid.spacing)
     fine = thin < _FINE
     values: dict[str, Any] = {
