@@ -256,6 +256,70 @@ def test_what_the_source_leaves_out_is_empty(tmp_path) -> None:
     assert [pydicom.dcmread(p).AccessionNumber for p in written] == ["", "", ""]
 
 
+@pytest.mark.parametrize(
+    ("odd", "written"),
+    [
+        (
+            {"PatientSex": "female", "StudyTime": "10:15:00.5", "StudyDate": "2024.03.01"},
+            {"PatientSex": "F", "StudyTime": "101500.5", "StudyDate": "20240301"},
+        ),
+        (
+            {
+                "PatientSex": "unknown",
+                "StudyTime": "noon",
+                "PatientID": None,
+                "SliceThickness": None,
+            },
+            {"PatientSex": "", "StudyTime": "", "PatientID": ""},
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*[Ii]nvalid value:UserWarning")
+def test_odd_headers_get_results_too(tmp_path, odd, written) -> None:
+    for path in dicom_sources.write_series(tmp_path / "in", dicom_sources.blobs(SHAPE)):
+        _change(path, odd)
+    study = analysed(tmp_path / "in")
+    paths = write_dicom(study, tmp_path, DicomForms(rtstruct=True))
+    assert [path.name for path in paths] == ["seg.dcm", "sr.dcm", "rtstruct.dcm"]
+    np.testing.assert_array_equal(back(tmp_path / "seg.dcm", study), study.labels)
+    for path in paths:
+        made = pydicom.dcmread(path)
+        assert {name: made[name].value or "" for name in written} == written
+
+
+def test_files_without_a_preamble_get_results_too(tmp_path) -> None:
+    for path in dicom_sources.write_series(tmp_path / "in", dicom_sources.blobs(SHAPE)):
+        path.write_bytes(path.read_bytes()[132:])
+    study = analysed(tmp_path / "in")
+    write_dicom(study, tmp_path)
+    np.testing.assert_array_equal(back(tmp_path / "seg.dcm", study), study.labels)
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        ({"FrameOfReferenceUID": None}, "FrameOfReferenceUID"),
+        ({"FrameOfReferenceUID": ""}, "FrameOfReferenceUID"),
+        ({"SOPInstanceUID": "1.2.3"}, "same SOPInstanceUID"),
+    ],
+)
+def test_what_no_result_can_refer_to_is_said(tmp_path, caplog, odd, said) -> None:
+    for path in dicom_sources.write_series(tmp_path / "in", dicom_sources.blobs(SHAPE)):
+        _change(path, odd)
+    assert write_dicom(analysed(tmp_path / "in"), tmp_path, DicomForms(rtstruct=True)) == ()
+    assert said in caplog.text
+
+
+def _change(path: Path, values: dict[str, str | None]) -> None:
+    image = pydicom.dcmread(path)
+    for name, value in values.items():
+        if value is None:
+            delattr(image, name)
+        else:
+            setattr(image, name, value)
+    image.save_as(path)
+
+
 def _objections(path: Path) -> set[str]:
     done = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
     return {line for line in done.stderr.splitlines() if line.startswith("Error")}

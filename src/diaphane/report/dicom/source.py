@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +16,12 @@ from diaphane.core.case import SourceRef
 from diaphane.core.geometry import Geometry
 from diaphane.privacy import without_switches
 
+_log = logging.getLogger(__name__)
+
 CHARACTERS = "ISO_IR 192"
 """Every result is UTF-8, into which the names of any other character set go unchanged."""
 
+_FORMS = {"DA": r"\d{8}", "TM": r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?"}
 _TYPE_2 = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate",
     "StudyTime", "AccessionNumber", "ReferringPhysicianName",
@@ -46,27 +51,26 @@ class SourceImages:
     def open(cls, source: SourceRef | None, geometry: Geometry) -> SourceImages | None:
         """Read the headers; ``None`` for an input that no DICOM result can belong to.
 
-        That is one which is not DICOM, lacks the UIDs of its study, or has several slices
-        without a place in the patient.
+        That is one which is not DICOM; or, said as a warning, one which lacks the UIDs of its study
+        or of its frame of reference, whose images share a UID, or which has several slices without
+        a place in the patient.
         """
-        if source is None:
+        if source is None or not is_dicom(source):
             return None
         import pydicom
-        from pydicom.errors import InvalidDicomError
 
         paths = source.open_for_dicom_writer()
         try:
-            images = tuple(pydicom.dcmread(path, stop_before_pixels=True) for path in paths)
+            images = tuple(
+                pydicom.dcmread(path, stop_before_pixels=True, force=True) for path in paths
+            )
             for image in images:
-                _complete(image)
-        except (InvalidDicomError, OSError, ValueError, TypeError, LookupError):
+                _complete(image, geometry.spacing[0])
+        except (OSError, ValueError, TypeError, LookupError):
             return None
-        needed = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-        if not images or any(not image.get(name) for image in images for name in needed):
-            return None
-        if len({(i.StudyInstanceUID, i.SeriesInstanceUID) for i in images}) > 1:
-            return None
-        if geometry.shape[0] > 1 and not geometry.is_spatial:
+        problem = _problem(images, geometry)
+        if problem:
+            _log.warning("No DICOM results: %s.", problem)
             return None
         stated = source.slices_for_dicom_writer()
         return cls(images, _matched(images, paths, stated, geometry), geometry)
@@ -103,24 +107,61 @@ def is_dicom(source: SourceRef | None) -> bool:
     if has_preamble(files[0]):
         return True
     import pydicom
-    from pydicom.errors import InvalidDicomError
 
-    try:  # old files lack the preamble
-        return "SOPInstanceUID" in pydicom.dcmread(files[0], specific_tags=["SOPInstanceUID"])
-    except (InvalidDicomError, OSError, ValueError):
+    with files[0].open("rb") as stream:
+        start = stream.read(4)
+    if start[:2] not in (b"\x02\0", b"\x08\0") or start[3:] != b"\0":
         return False
+    try:  # old files lack the preamble
+        found = pydicom.dcmread(files[0], force=True, specific_tags=["SOPInstanceUID"])
+    except (OSError, ValueError, TypeError, LookupError):
+        return False
+    return "SOPInstanceUID" in found
 
 
-def _complete(image: Any) -> None:
-    """Text as unicode; what every result must state, empty where the source leaves it out."""
+def _problem(images: Sequence[Any], geometry: Geometry) -> str:
+    """Why no result can refer to these images; "" where one can."""
+    needed = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
+    if geometry.is_spatial:
+        needed.append("FrameOfReferenceUID")
+    for name in needed:
+        if any(not image.get(name) for image in images):
+            return f"the images do not state their {name}"
+    if len({(i.StudyInstanceUID, i.SeriesInstanceUID) for i in images}) > 1:
+        return "the images are of several series"
+    if len({image.SOPInstanceUID for image in images}) < len(images):
+        return "several images have the same SOPInstanceUID"
+    if geometry.shape[0] > 1 and not geometry.is_spatial:
+        return "the images do not state their place in the patient"
+    return ""
+
+
+def _complete(image: Any, depth: float | None) -> None:
+    """Text as unicode; what every result must state, empty where the source leaves it out.
+
+    So is what DICOM has no form for: a sex that is none of its codes (its first letter is kept where
+    it is one), and times and dates that cannot be read once their marks are taken out.
+    """
     image.decode()
     for name in _TYPE_2:
         setattr(image, name, without_switches(str(image.get(name) or "")))
+    sex = image.PatientSex[:1].upper()
+    image.PatientSex = sex if sex in ("M", "F", "O") else ""
+    for name in ("PatientBirthDate", "StudyDate", "StudyTime"):
+        setattr(image, name, _digits(str(image.get(name)), "TM" if name == "StudyTime" else "DA"))
+    if not image.get("SliceThickness"):
+        image.SliceThickness = None if depth is None else round(depth, 6)
     # Some archives leave half a reference to the study behind; copied, it would be our error.
     if any(
         "ReferencedSOPClassUID" not in item for item in image.get("ReferencedStudySequence", ())
     ):
         del image.ReferencedStudySequence
+
+
+def _digits(value: str, kind: str) -> str:
+    """A date or time as DICOM writes it, "" where it is none; old files part it by marks."""
+    plain = value.strip().replace(":", "") if kind == "TM" else value.strip().replace(".", "")
+    return plain if re.fullmatch(_FORMS[kind], plain) else ""
 
 
 def _frame_count(image: Any) -> int:

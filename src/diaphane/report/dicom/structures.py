@@ -36,7 +36,7 @@ def write(outlined: Outlined, path: Path) -> bool:
         Whether it was written: ``False`` where the images have no place in the patient.
     """
     source, segments = outlined.source, outlined.segments
-    if not source.geometry.is_spatial or "FrameOfReferenceUID" not in source.first:
+    if not source.geometry.is_spatial:
         return False
     made = _header(source, outlined.maker)
     made.ReferencedFrameOfReferenceSequence = [_frame_of_reference(source)]
