@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 from skimage.draw import polygon
 
 from diaphane.acquire import find_series, list_segments, read, read_mask, read_segments
@@ -302,3 +303,43 @@ def test_segmentations_of_others_agree_with_highdicom(shared_data, name):
         )[..., 0]
         np.testing.assert_allclose(mask.voxels, expected, atol=1e-6)
         assert mask.voxels.any()
+
+
+def test_two_contours_far_apart_are_two_shapes(tmp_path):
+    disks = [circle((0, 0), 10, -30.0 + 1.5 * k) for k in (5, 15)]
+    path = write_contours(tmp_path / "rt.dcm", {"disks": disks}, frame="1.2")
+    filled = read_mask(path, GRID).voxels.any(axis=(1, 2))
+    assert np.flatnonzero(filled).tolist() == [5, 15]
+
+
+def test_a_slab_ends_alike_however_it_is_rounded(tmp_path):
+    for shift in (-1e-4, 1e-4):
+        disks = [circle((0, 0), 10, -30.0 + 1.5 * k + shift) for k in (5, 7, 9)]
+        path = write_contours(tmp_path / "rt.dcm", {"disks": disks}, frame="1.2")
+        filled = read_mask(path, GRID).voxels.any(axis=(1, 2))
+        assert np.flatnonzero(filled).tolist() == [5, 6, 7, 8, 9]
+
+
+def test_the_background_of_a_label_map_is_no_segment(scan, tmp_path):
+    series, images = scan
+    labels = (two_balls() * [1, 2]).sum(-1).astype(np.uint8)
+    path = write_seg(images, labels, tmp_path / "seg.dcm", "LABELMAP")
+    data = pydicom.dcmread(path)
+    pixels = data.pixel_array.copy()
+    pixels[pixels == 0] = 9
+    data.PixelData, data.PixelPaddingValue = pixels.tobytes(), 9
+    data.SegmentSequence[0].SegmentNumber = 9
+    data.save_as(path)
+    assert [segment.number for segment in list_segments(path)] == [1, 2]
+    np.testing.assert_array_equal(read_mask(path, series).voxels, labels)
+
+
+def test_deflated_frames_that_end_within_a_byte(dicom, tmp_path):
+    folder = dicom.series(tmp_path / "ct", count=SHAPE[0], shape=(11, 9))
+    balls = two_balls()[:, :11, :9]
+    path = write_seg(sources(folder), balls, tmp_path / "seg.dcm")
+    data = pydicom.dcmread(path)
+    data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    data.save_as(path)
+    mask = read_mask(path, find_series(folder).series[0])
+    np.testing.assert_array_equal(mask.voxels, (balls * [1, 2]).sum(-1))

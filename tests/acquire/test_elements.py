@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pydicom.data
 import pytest
 from pydicom.data import get_testdata_file
 
+from diaphane.acquire import read
 from diaphane.acquire.elements import PIXEL_DATA, looks_like_dicom, read_elements
 from diaphane.acquire.headers import TAGS, read_header
 from diaphane.core import errors
@@ -92,3 +94,12 @@ def test_damaged_bytes_never_escape_as_other_errors():
             read += 1
     assert read + refused == 60  # nothing else escaped
     assert read  # most of the damage does no harm
+
+
+def test_explicit_elements_of_a_file_that_declares_implicit_ones(dicom, tmp_path):
+    path = dicom.save(dicom.image(), tmp_path / "a.dcm")
+    content = path.read_bytes()
+    declared, other = b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2\0\0\0"
+    assert content.count(declared) == 1
+    path.write_bytes(content.replace(declared, other))
+    np.testing.assert_array_equal(read(path).voxels[0], dicom.stored().astype(int) - 1024)

@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import EnhancedPETImageStorage
+from pydicom.uid import EnhancedCTImageStorage, EnhancedPETImageStorage, ParametricMapStorage
 
 from diaphane.acquire import ReadOptions, find_series, read
 from diaphane.core import errors
@@ -250,3 +250,71 @@ def test_real_enhanced_mr_equals_its_nifti(shared_data):
         nearest = np.rint(index).astype(int)
         assert np.abs(index - nearest).max() < 1e-3
         np.testing.assert_array_equal(expected.voxels[tuple(nearest.T)], volume.voxels.ravel())
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit"), [("HU", "HU"), ("US", "1"), ("ED", "1"), ("Z_EFF", "1"), (None, "1")]
+)
+def test_unit_of_an_enhanced_ct_is_what_its_frames_state(dicom, tmp_path, kind, unit):
+    def change(data, _):
+        data.SOPClassUID, data.Modality = EnhancedCTImageStorage, "CT"
+        for frame in data.PerFrameFunctionalGroupsSequence:
+            if kind is None:
+                del frame.PixelValueTransformationSequence
+            else:
+                frame.PixelValueTransformationSequence[0].RescaleType = kind
+
+    volume = read(dicom.enhanced(tmp_path / "e.dcm", change=change))
+    assert volume.unit == unit
+    assert volume.meta.get("rescale_type") == kind
+
+
+def test_rescale_beside_the_functional_groups(dicom, tmp_path):
+    def change(data, _):
+        data.RescaleSlope, data.RescaleIntercept = 3, -5
+        for frame in data.PerFrameFunctionalGroupsSequence:
+            del frame.PixelValueTransformationSequence
+
+    volume = read(dicom.enhanced(tmp_path / "e.dcm", change=change))
+    np.testing.assert_array_equal(volume.voxels[3], dicom.stored(0).astype(int) * 3 - 5)
+
+
+@pytest.mark.parametrize("modality", ["OT", "MR"])
+def test_parametric_map_gives_real_world_values(dicom, tmp_path, modality):
+    def change(data, _):
+        data.SOPClassUID, data.Modality = ParametricMapStorage, modality
+        for index, frame in enumerate(data.PerFrameFunctionalGroupsSequence):
+            del frame.PixelValueTransformationSequence
+            world = {"RealWorldValueSlope": 0.5 + index, "RealWorldValueIntercept": -7.0}
+            functional(data, index, "RealWorldValueMappingSequence", **world)
+
+    path = dicom.enhanced(tmp_path / "map.dcm", change=change)
+    np.testing.assert_allclose(read(path).voxels[3], dicom.stored(0) * 0.5 - 7)
+
+    def table(data, _):
+        change(data, _)
+        del data.PerFrameFunctionalGroupsSequence[2].RealWorldValueMappingSequence
+
+    with pytest.raises(errors.UnreadableFile, match="Frame 3 of the map"):
+        read(dicom.enhanced(path, change=table))
+
+
+def test_stacks_are_numbered_as_the_object_does(dicom, tmp_path):
+    def stacks(data, _):
+        for index in range(8):
+            functional(data, index, "FrameContentSequence", StackID=["10", "2"][index // 4])
+
+    found = find_series(dicom.enhanced(tmp_path / "e.dcm", count=8, change=stacks))
+    assert [s.facts["volume"] for s in found] == [{"stack": 1}, {"stack": 2}]
+    np.testing.assert_array_equal(
+        found.series[0].load().value.volume.voxels[3], dicom.stored(4).astype(int) * 2 + 1
+    )
+
+
+def test_same_object_twice(dicom, tmp_path):
+    path = dicom.enhanced(tmp_path / "e.dcm")
+    (tmp_path / "copy.dcm").write_bytes(path.read_bytes())
+    found = find_series(tmp_path)
+    assert len(found) == 1
+    [(_, error)] = found.rejected
+    assert type(error) is errors.DuplicateSlice

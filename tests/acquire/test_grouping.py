@@ -141,3 +141,43 @@ def test_slope_of_zero(dicom, tmp_path):
 
     [(_, error)] = find_series(dicom.series(tmp_path, count=1, change=flat)).rejected
     assert type(error) is errors.UnreadableFile
+
+
+def test_one_series_of_two_studies_is_refused(dicom, tmp_path):
+    def other(data, index):
+        if index > 2:
+            data.StudyInstanceUID = "1.2.3"
+
+    [(_, error)] = find_series(dicom.series(tmp_path, change=other)).rejected
+    assert type(error) is errors.MixedSeries
+    assert "two studies" in str(error)
+
+
+def test_same_film_twice(dicom, tmp_path):
+    for name in ("a.dcm", "b.dcm"):
+        dicom.radiograph(tmp_path / name, film)
+    found = find_series(tmp_path)
+    assert len(found) == 1
+    [(_, error)] = found.rejected
+    assert type(error) is errors.DuplicateSlice
+
+
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian])
+def test_capture_of_one_bit(dicom, tmp_path, syntax):
+    stored = np.random.default_rng(1).integers(0, 2, (3, 5, 7))
+
+    def bits(data, _):
+        data.SOPClassUID = uid.MultiFrameSingleBitSecondaryCaptureImageStorage
+        data.Modality, data.NumberOfFrames = "OT", 3
+        data.Rows, data.Columns = 5, 7
+        data.BitsAllocated, data.BitsStored, data.HighBit = 1, 1, 0
+        packed = np.packbits(stored.ravel(), bitorder="little").tobytes()
+        words = np.frombuffer(packed + b"\0" * (len(packed) % 2), "<u2")
+        if syntax == uid.ExplicitVRBigEndian:
+            words = words.astype(">u2")
+        data.PixelData = words.tobytes()
+        data["PixelData"].VR = "OW"
+        data.file_meta.TransferSyntaxUID = syntax
+
+    path = dicom.radiograph(tmp_path / "bits.dcm", bits)
+    np.testing.assert_array_equal(read(path).voxels, stored)

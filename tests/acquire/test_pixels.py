@@ -266,3 +266,12 @@ def test_failed_jpeg_of_twelve_bits_names_the_extra(dicom, tmp_path):
 
     with pytest.raises(errors.UnreadableFile, match=r"diaphane\[jpeg12\]"):
         read(dicom.series(tmp_path, count=1, change=change))
+
+
+def test_wide_pixels_in_big_endian_are_refused(dicom, tmp_path):
+    data = dicom.image()
+    data.file_meta.TransferSyntaxUID = uid.ExplicitVRBigEndian
+    data.BitsAllocated, data.BitsStored, data.HighBit = 32, 32, 31
+    data.PixelData = dicom.stored().astype(">u4").tobytes()
+    with pytest.raises(errors.UnreadableFile, match="big endian"):
+        read(dicom.save(data, tmp_path / "a.dcm"))

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from diaphane.acquire import find_series, read, read_series
 from diaphane.acquire.segments import Segment
@@ -345,3 +346,22 @@ def test_mosaic_of_unknown_slices_is_refused(dicom, tmp_path):
     error = refused(dicom.series(tmp_path, count=1, change=tile))
     assert type(error) is errors.GeometryError
     assert "how many slices" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("characters", "name", "text", "shown"),
+    [
+        ("GB18030", "王^小东", "王小东 头部 CT", "头部 CT"),
+        ("ISO_IR 192", "Müller^J", "Kopf Müller schädel", "Kopf schädel"),
+        (["", "ISO 2022 IR 87"], "Yamada=山田", "山田 頭部", "頭部"),
+    ],
+)
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+def test_descriptions_in_any_character_set(dicom, tmp_path, characters, name, text, shown, syntax):
+    def change(data, _):
+        data.SpecificCharacterSet = characters
+        data.PatientName, data.SeriesDescription = name, text
+        data.file_meta.TransferSyntaxUID = syntax
+
+    [series] = find_series(dicom.series(tmp_path, change=change))
+    assert series.description == shown

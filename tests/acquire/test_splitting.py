@@ -221,3 +221,25 @@ def test_sagittal_coronal_and_oblique_stacks(dicom, tmp_path, way):
     )
     np.testing.assert_allclose(volume.geometry.to_patient([3, 1, 2]), expected, atol=1e-6)
     assert volume.voxels[3, 1, 2] == int(dicom.stored(1)[1, 2]) - 1024
+
+
+def test_times_of_content_go_on_over_midnight(dicom, tmp_path):
+    def change(data, volume, index):
+        data.ContentDate = ["20260101", "20260102"][volume]
+        data.ContentTime = ["235958.0", "000003.0"][volume]
+
+    check(volumes(dicom, tmp_path, 2, change), "time_point", [1, 2])
+
+
+def test_one_place_that_was_rounded_differently(dicom, tmp_path):
+    def echoes(data, volume, index):
+        data.ImagePositionPatient[2] = index * 2.5 + volume * 0.002
+        data.EchoTime = 5 + volume
+
+    check(volumes(dicom, tmp_path / "a", 2, echoes), "echo_time", [5.0, 6.0])
+
+    def alike(data, volume, index):
+        data.ImagePositionPatient[2] = index * 2.5 + volume * 0.002
+
+    [(_, error)] = find_series(volumes(dicom, tmp_path / "b", 2, alike)).rejected
+    assert type(error) is errors.DuplicateSlice

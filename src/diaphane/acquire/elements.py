@@ -36,6 +36,7 @@ DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.8.1"})
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
 MEDIA_CLASS = 0x00020002
+CHARSET = 0x00080005
 PIXEL_DATA = 0x7FE00010
 FLOAT_PIXELS = 0x7FE00008
 DOUBLE_PIXELS = 0x7FE00009
@@ -265,6 +266,8 @@ def _read_with_pydicom(
             end = stream.tell()
             values = {tag: _raw(data, tag) for tag in wanted if tag in data}
             values |= {t: _raw(data.file_meta, t) for t in wanted if t in data.file_meta}
+            if CHARSET in values:
+                values[CHARSET] = b"ISO_IR 192"  # as texts are now
             syntax = str(data.file_meta.get("TransferSyntaxUID", "") or "")
             if not syntax:
                 syntax = IMPLICIT if data.original_encoding[0] else EXPLICIT
@@ -293,7 +296,8 @@ def _pixel_element(start: bytes, at: int, syntax: str) -> tuple[int, int, int]:
     tag = group << 16 | element
     if tag not in (PIXEL_DATA, FLOAT_PIXELS, DOUBLE_PIXELS):
         return 0, -1, -1
-    long_form = syntax != IMPLICIT and start[4:5].isalpha() and len(start) == 12
+    # As it is written, whatever the file declares: as lengths, which are even, these are none.
+    long_form = start[4:6] in _LONG_VR and len(start) == 12
     offset = 12 if long_form else 8
     length = struct.unpack_from(order + "I", start, offset - 4)[0]
     return tag, at + offset, -1 if length == _UNDEFINED else length

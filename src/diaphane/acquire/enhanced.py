@@ -12,11 +12,15 @@ from diaphane.acquire.headers import Header
 from diaphane.acquire.parsing import damaged, parsed
 from diaphane.acquire.planes import Plane
 from diaphane.acquire.quiet import quiet
+from diaphane.acquire.sop_classes import PARAMETRIC_MAP
 from diaphane.acquire.traits import frame_traits
 from diaphane.core.errors import GeometryError, UnreadableFile
 
 # Stack, place in it, position and orientation of the plane.
 _SPACE = frozenset({0x00209056, 0x00209057, 0x00200032, 0x00200037})
+# Group of a frame's scale, and how its attributes begin: parametric maps know no other rescale.
+_RESCALE = ("PixelValueTransformationSequence", "Rescale")
+_SCALES = {PARAMETRIC_MAP: ("RealWorldValueMappingSequence", "RealWorldValue")}
 
 
 def enhanced_planes(header: Header) -> list[Plane]:
@@ -50,12 +54,23 @@ def _plane(header: Header, index: int, frame: Any, shared: Any, others: Sequence
     orientation = _value(frame, shared, "PlaneOrientationSequence", "ImageOrientationPatient")
     spacing = _value(frame, shared, "PixelMeasuresSequence", "PixelSpacing")
     thickness = _value(frame, shared, "PixelMeasuresSequence", "SliceThickness")
-    slope = _value(frame, shared, "PixelValueTransformationSequence", "RescaleSlope")
-    intercept = _value(frame, shared, "PixelValueTransformationSequence", "RescaleIntercept")
+    group, kind = _SCALES.get(header.sop_class, _RESCALE)
+    slope = _value(frame, shared, group, f"{kind}Slope")
+    intercept = _value(frame, shared, group, f"{kind}Intercept")
+    if slope is None and header.sop_class == PARAMETRIC_MAP:
+        raise UnreadableFile(
+            f"Frame {index + 1} of the map does not state what its values mean by a slope.",
+            path=header.path,
+            remedy="Maps whose real world values stand in a table are not read.",
+        )
     if position is None or orientation is None:
         raise GeometryError(
             f"Frame {index + 1} does not state its place in the patient.", path=header.path
         )
+    traits = {**header.traits, **frame_traits(frame, shared, others)}
+    if slope is not None or header.rescaled:
+        unit = _value(frame, shared, group, "RescaleType")
+        traits["rescale_type"] = header.rescale_type if unit is None else str(unit)
     return Plane(
         header,
         index,
@@ -63,9 +78,9 @@ def _plane(header: Header, index: int, frame: Any, shared: Any, others: Sequence
         tuple(float(v) for v in orientation),
         () if spacing is None else tuple(float(v) for v in spacing),
         None if thickness is None else float(thickness),
-        1.0 if slope is None else float(slope),
-        0.0 if intercept is None else float(intercept),
-        {**header.traits, **frame_traits(frame, shared, others)},
+        header.slope if slope is None else float(slope),
+        header.intercept if intercept is None else float(intercept),
+        traits,
     )
 
 

@@ -13,6 +13,7 @@ from diaphane.acquire.headers import Header
 from diaphane.acquire.overlays import overlay_facts
 from diaphane.acquire.padding import padding_facts
 from diaphane.acquire.planes import Plane
+from diaphane.acquire.sop_classes import PARAMETRIC_MAP
 from diaphane.acquire.stored import is_inverted, uses_modality_lut
 from diaphane.acquire.suv import is_pet, pet_unit, uptake_facts
 from diaphane.core.geometry import Geometry
@@ -54,7 +55,7 @@ def description_terms(text: str, who: Identifiers = NOBODY) -> tuple[str, ...]:
 
 def patient_words(header: Header) -> Identifiers:
     """Who the patient is, as far as the header tells it."""
-    name, number, birth = (raw.decode("latin-1") for raw in header.patient)
+    name, number, birth = header.patient
     return identifiers_of([name], [number], (), [birth])
 
 
@@ -63,16 +64,20 @@ def clean_kernel(text: str) -> str:
     return "/".join(dict.fromkeys(part for part in text.split("\\") if part))
 
 
-def unit_of(header: Header) -> str:
+def unit_of(plane: Plane) -> str:
     """Unit "HU" of CT, "Bq/ml" or "SUVbw" of PET, where the file says so; else "1"."""
+    header = plane.header
     if is_pet(header):
         return pet_unit(header)
-    if header.modality != "CT" or not header.is_section:
+    if header.modality != "CT" or not header.is_section or header.sop_class == PARAMETRIC_MAP:
         return "1"
-    stated = header.rescale_type.upper()
-    if stated in ("", "HU"):
-        return "HU" if header.rescaled or header.is_enhanced else "1"
-    return "1"
+    rescaled = header.rescaled or "rescale_type" in plane.traits
+    return "HU" if rescaled and _rescale_type(plane).upper() in ("", "HU") else "1"
+
+
+def _rescale_type(plane: Plane) -> str:
+    """RescaleType, which enhanced objects state frame by frame."""
+    return str(plane.traits.get("rescale_type", plane.header.rescale_type))
 
 
 def series_facts(planes: Sequence[Plane], geometry: Geometry) -> dict[str, Any]:
@@ -100,8 +105,8 @@ def series_facts(planes: Sequence[Plane], geometry: Geometry) -> dict[str, Any]:
         facts["modality_lut"] = "applied" if uses_modality_lut(first) else "not applied"
     if first.units:
         facts["units"] = first.units
-    if first.rescale_type:
-        facts["rescale_type"] = first.rescale_type
+    if kind := _rescale_type(planes[0]):
+        facts["rescale_type"] = kind
     return facts
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from diaphane.acquire.bounds import require_proportion, require_voxels, stored_bytes
 from diaphane.acquire.codestreams import declared_size
-from diaphane.acquire.elements import DEFLATED
+from diaphane.acquire.elements import BIG_ENDIAN, DEFLATED
 from diaphane.acquire.headers import Header, read_header
 from diaphane.acquire.isolation import Budget, Load, isolated
 from diaphane.acquire.jpeg12 import decode_jpeg12, is_jpeg12, may_need_extra
@@ -27,6 +27,7 @@ from diaphane.acquire.stored import (
     is_inverted,
     read_table,
     stored_bits,
+    unpacked,
     uses_modality_lut,
 )
 from diaphane.core.errors import DiaphaneError, UnreadableFile
@@ -150,6 +151,19 @@ def _frames(header: Header, frames: Sequence[int], decoder: Any, syntax: Any) ->
     table = read_table(data.ModalityLUTSequence[0], header) if uses_modality_lut(header) else None
     shifted = high_bit(header) != header.bits_stored - 1  # which pydicom does not know
     words: dict[str, Any] = {"bits_stored": header.bits_allocated} if shifted else {}
+    if syntax == BIG_ENDIAN and header.bits_allocated > 16:
+        raise UnreadableFile(
+            f"In big endian the words of pixels of {header.bits_allocated} bits are written in "
+            "either order.",
+            path=header.path,
+            remedy="Export the image again in little endian.",
+        )
+    if header.bits_allocated == 1 and not syntax.is_encapsulated:
+        packed = np.frombuffer(data.PixelData, np.uint8)
+        if syntax == BIG_ENDIAN and data["PixelData"].VR == "OW":
+            packed = packed.reshape(-1, 2)[:, ::-1].ravel()
+        yield from (unpacked(packed, index, header) for index in frames)
+        return
     for index in frames:
         if header.elements.pixel_length < 0:
             _require_size(data.PixelData, index, header)

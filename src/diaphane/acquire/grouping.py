@@ -63,12 +63,26 @@ def split_volumes(members: Sequence[Header], rejected: Rejected) -> Iterator[Par
         )
         rejected.append((folder_of(members), error))
         return
+    if len({header.study_uid for header in members}) > 1:
+        error = MixedSeries(
+            "One series holds images of two studies.",
+            path=folder_of(members),
+            remedy="Separate them; a series belongs to one study.",
+        )
+        rejected.append((folder_of(members), error))
+        return
     tiled: list[Part] = []
     singles: list[Plane] = []
     images: list[Plane] = []
     nuclears: list[list[Plane]] = []
     objects: dict[str, list[Header]] = defaultdict(list)
+    whole: set[str] = set()
     for header in sorted(members, key=_in_time):
+        if header.frames > 1 or header.is_enhanced or header.is_mosaic:
+            if header.sop_uid and header.sop_uid in whole:
+                rejected.append((header.path, _twin(header)))
+                continue
+            whole.add(header.sop_uid)
         if header.is_mosaic:
             try:
                 tiled.append(Part(mosaic_planes(header)))
@@ -135,11 +149,14 @@ def _of_images(images: Sequence[Plane], rejected: Rejected) -> Iterator[Part]:
     for plane in images:
         uid = plane.header.sop_uid
         if uid and uid in seen:
-            twin = DuplicateSlice("The same image is there twice.", path=plane.header.path)
-            rejected.append((plane.header.path, twin))
+            rejected.append((plane.header.path, _twin(plane.header)))
             continue
         seen.add(uid)
         yield Part([plane])
+
+
+def _twin(header: Header) -> DuplicateSlice:
+    return DuplicateSlice("The same image is there twice.", path=header.path)
 
 
 def _frames(header: Header) -> Iterator[Part]:

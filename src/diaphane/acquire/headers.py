@@ -16,6 +16,7 @@ from diaphane.acquire.elements import (
     Elements,
     read_elements,
 )
+from diaphane.acquire.quiet import quiet
 from diaphane.acquire.sop_classes import (
     CAPTURE_CLASS,
     DIRECTORY_CLASS,
@@ -26,6 +27,7 @@ from diaphane.acquire.traits import TAGS as TRAIT_TAGS
 from diaphane.acquire.traits import classic_traits
 from diaphane.core.errors import UnreadableFile
 from diaphane.core.options import Limits
+from diaphane.privacy import without_switches
 
 _NAMES = {tag: name for name, tag in (TAGS | TRAIT_TAGS).items()}
 
@@ -38,6 +40,7 @@ _OTHER_MODALITIES = frozenset(
 
 Floats = tuple[float, ...]
 _MILLIMETRES = frozenset({"position", "spacing", "imager_spacing", "thickness", "between"})
+_DELIMITERS = {ord(mark) for mark in "\t\n\f\r^="}
 FARTHEST, LARGEST = 1e6, 1e28  # mm, and any other number
 
 
@@ -48,7 +51,8 @@ class Header:
     Attributes
     ----------
     patient, frame_of_reference, study_uid, series_uid, sop_uid:
-        Identity; raw, only ever compared or passed to a pseudonymiser.
+        Identity; only ever compared or passed to a pseudonymiser. Of the patient: name, number and
+        day of birth.
     spacing:
         PixelSpacing ``(dy, dx)`` in mm.
     position, orientation:
@@ -72,7 +76,7 @@ class Header:
     study_uid: str
     series_uid: str
     frame_of_reference: str
-    patient: tuple[bytes, bytes, bytes]
+    patient: tuple[str, str, str]
     modality: str
     image_type: tuple[str, ...]
     manufacturer: str
@@ -197,9 +201,10 @@ def read_header(path: Path, limits: Limits = LIMITS) -> Header:
         return _words(text.get(name, b""))
 
     def word(name: str) -> str:
-        joined = "\\".join(words(name))
-        # A damaged length makes a text run into what follows, such as the patient's name.
-        return joined if joined.isprintable() and len(joined) <= 256 else ""
+        return _plain("\\".join(words(name)))
+
+    def decoded(name: str) -> str:
+        return _decoded(text.get(name, b""), text.get("charset", b"")).strip("\0 ")
 
     def numbers(name: str, count: int) -> Floats:
         found = words(name)
@@ -234,14 +239,14 @@ def read_header(path: Path, limits: Limits = LIMITS) -> Header:
         series_uid=word("series_uid"),
         frame_of_reference=word("frame_of_reference"),
         patient=(
-            text.get("patient_name", b"").strip(b"\0 ^").upper(),
-            text.get("patient_id", b"").strip(b"\0 "),
-            text.get("birth_date", b"").strip(b"\0 "),
+            decoded("patient_name").strip(" ^").upper(),
+            decoded("patient_id"),
+            decoded("birth_date"),
         ),
         modality=word("modality") or "OT",
         image_type=tuple(word for word in words("image_type") if word.isprintable()),
         manufacturer=word("manufacturer"),
-        description=word("description"),
+        description=_plain(decoded("description")),
         body_part=word("body_part"),
         kernel=word("kernel"),
         thickness=number("thickness"),
@@ -275,6 +280,25 @@ def read_header(path: Path, limits: Limits = LIMITS) -> Header:
     )
 
 
+def _plain(text: str) -> str:
+    """A text, or "": a damaged length makes it run into what follows, such as the patient's name."""
+    return text if text.isprintable() and len(text) <= 256 else ""
+
+
+def _decoded(value: bytes, charset: bytes) -> str:
+    """Text in the character set that the file states; in Latin-1 where it states none that is known."""
+    if value.isascii() and b"\x1b" not in value:
+        return value.decode("ascii")
+    from pydicom.charset import convert_encodings, decode_bytes
+
+    try:
+        with quiet():
+            encodings = convert_encodings(list(_words(charset)))
+            return without_switches(decode_bytes(value, encodings, _DELIMITERS))
+    except (LookupError, ValueError):
+        return value.decode("latin-1")
+
+
 def _words(value: bytes) -> tuple[str, ...]:
     text = value.decode("latin-1").strip("\0 ")
     return tuple(part.strip("\0 ") for part in text.split("\\")) if text else ()
@@ -282,7 +306,7 @@ def _words(value: bytes) -> tuple[str, ...]:
 
 def _number(text: str, name: str, path: Path) -> float:
     try:
-        value = float(text)
+        value = float(text.replace("_", "?"))  # which Python would take
     except ValueError:
         value = float("nan")
     if not abs(value) <= (FARTHEST if name in _MILLIMETRES else LARGEST):  # also NaN

@@ -23,7 +23,8 @@ from diaphane.core.errors import (
 from diaphane.core.geometry import Geometry
 from diaphane.core.options import AS_IS, ReadOptions
 
-SAME_PLACE_MM = 1e-3
+_SAME_PLACE = 1e-3  # mm
+_OF_THICKNESS, _MOST_ROUNDED = 0.01, 0.05  # mm; positions of one place may be rounded differently
 SAME_DIRECTION = 1e-3  # 0.06 degrees
 UNEVEN = 0.15  # of one step: rounded positions pass, a changed spacing does not
 GAP = 1.5  # steps
@@ -251,7 +252,7 @@ def _step(
     if len(along) == 1:
         return None, False
     steps = np.diff(along)
-    twins = np.flatnonzero(steps < SAME_PLACE_MM)
+    twins = np.flatnonzero(steps < same_place(planes))
     if len(twins):
         a, b = planes[twins[0]], planes[twins[0] + 1]
         kind = (
@@ -290,6 +291,12 @@ def _step(
             remedy="Export the series with one spacing, or read it with --spacing resample.",
         )
     return typical, True
+
+
+def same_place(planes: Sequence[Plane]) -> float:
+    """Distance along the normal, in mm, below which sections lie at one place."""
+    thinnest = min((p.thickness or 0.0 for p in planes), default=0.0)
+    return max(_SAME_PLACE, min(_OF_THICKNESS * thinnest, _MOST_ROUNDED))
 
 
 def _widest(

@@ -5,7 +5,8 @@ region in one plane are combined by exclusive or, so that an inner one is a hole
 line that goes in and out again, gives the same. The same contour twice counts once. A pixel
 belongs to a region when its centre does. Each contour stands for a slab as thick as the distance
 of the region's contours; slices between two neighbouring contours take the shape halfway by
-signed distance; wider gaps stay empty.
+signed distance; wider gaps stay empty, and so does one of more than 5 mm between the only two
+planes of a region.
 
 Source: DICOM PS3.3 C.8.8.5, C.8.8.6 (Structure Set, ROI Contour).
 """
@@ -31,6 +32,8 @@ _CLOSED = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})
 _ON_SLICE = 0.1  # of a slice
 _FLAT = 0.25  # of a slice
 _GAP = 1.5  # distances of contours
+_LONE_GAP = 5.0  # mm; contours of one region that has but two planes
+_EVEN = 0.01  # of a slice: halfway, however it is rounded
 _ON_LINE = 1e-9  # of a pixel
 
 Bits = NDArray[np.bool_]
@@ -90,7 +93,8 @@ class StructureSet:
         for number in sorted(set(numbers)):
             target.require_frame(self._frames[number], self.path)
             planes = self._planes([grid.to_index(points) for points in self._contours[number]])
-            for z, mask in _slices(planes, grid.shape):
+            lone = _LONE_GAP / grid.spacing_mm[0]
+            for z, mask in _slices(planes, grid.shape, lone):
                 found = found or bool(mask.any())
                 yield number, z, mask
         if numbers and not found:
@@ -187,13 +191,21 @@ def _centres_on(
             yield int(nearest[index]), first, last
 
 
-def _slices(planes: Sequence[_Plane], shape: tuple[int, int, int]) -> Iterator[tuple[int, Bits]]:
-    """Slices that the planes of one region reach, each with its mask."""
+def _slices(
+    planes: Sequence[_Plane], shape: tuple[int, int, int], lone: float
+) -> Iterator[tuple[int, Bits]]:
+    """Slices that the planes of one region reach, each with its mask.
+
+    Two planes further apart than ``lone`` slices are no neighbours.
+    """
     places = np.array([plane.place for plane in planes])
-    step = float(np.median(np.diff(places))) if len(places) > 1 else 1.0
+    steps = np.sort(np.diff(places))
+    step = float(steps[(len(steps) - 1) // 2]) if len(steps) else 1.0
+    if len(steps) == 1 and step > lone:
+        step = 1.0
     size = shape[1:]
-    first = max(0, int(np.floor(places[0])))
-    last = min(shape[0] - 1, int(np.ceil(places[-1])))
+    first = max(0, int(np.floor(places[0] + _EVEN)))
+    last = min(shape[0] - 1, int(np.ceil(places[-1] - _EVEN)))
     for z in range(first, last + 1):
         near = int(np.abs(places - z).argmin())
         if abs(places[near] - z) <= _ON_SLICE:
@@ -202,7 +214,7 @@ def _slices(planes: Sequence[_Plane], shape: tuple[int, int, int]) -> Iterator[t
         above = int(np.searchsorted(places, z))
         if 0 < above < len(places) and places[above] - places[above - 1] <= _GAP * max(step, 1.0):
             yield z, _between(planes[above - 1], planes[above], z, size)
-        elif -step / 2 <= z - places[near] < step / 2:
+        elif -step / 2 - _EVEN <= z - places[near] < step / 2 - _EVEN:
             yield z, planes[near].fill(size)
 
 

@@ -21,6 +21,7 @@ from diaphane.acquire.headers import Header, read_header
 from diaphane.acquire.parsing import damaged, parsed
 from diaphane.acquire.quiet import quiet
 from diaphane.acquire.segments import Segment, Target
+from diaphane.acquire.stored import unpacked
 from diaphane.core.errors import GeometryError, NotApplicable, UnreadableFile
 from diaphane.core.geometry import Geometry
 from diaphane.core.options import Limits
@@ -69,8 +70,11 @@ class Segmentation:
                 self.kind = str(data.get("SegmentationType", "BINARY")).lower()
                 self._maximum = float(data.get("MaximumFractionalValue", 255) or 255)
                 self._reference = str(data.get("FrameOfReferenceUID", "") or "")
+                background = _background(data)
                 self.segments = tuple(
-                    sorted(map(_segment, data.SegmentSequence), key=lambda s: s.number)
+                    segment
+                    for segment in sorted(map(_segment, data.SegmentSequence), key=_number)
+                    if segment.number != background
                 )
                 self._frames = _frames(data, self._header, {s.number for s in self.segments})
         except Exception as error:  # pydicom raises whatever a damaged file makes it meet
@@ -181,16 +185,11 @@ class Segmentation:
         if header.bits_allocated != 1 or header.elements.syntax not in NATIVE_LITTLE:
             yield from decode(header, indices)
             return
-        size = header.rows * header.columns
         packed = np.memmap(
             self.path, np.uint8, "r", header.elements.pixel_offset, (header.bytes_expected,)
         )
         for index in indices:
-            start = index * size
-            bits = np.unpackbits(packed[start // 8 : (start + size + 7) // 8], bitorder="little")[
-                start % 8 :
-            ]
-            yield bits[:size].reshape(header.rows, header.columns)
+            yield unpacked(packed, index, header)
 
     def _outside(self) -> GeometryError:
         return GeometryError(
@@ -198,6 +197,17 @@ class Segmentation:
             path=self.path,
             remedy="Give the series that it was drawn on.",
         )
+
+
+def _number(segment: Segment) -> int:
+    return segment.number
+
+
+def _background(data: Any) -> int | None:
+    """The value of a label map that is no segment, though it may be listed as one."""
+    if str(data.get("SegmentationType", "")) != "LABELMAP":
+        return None
+    return int(data.get("PixelPaddingValue", 0) or 0)
 
 
 def _segment(item: Any) -> Segment:

@@ -107,7 +107,7 @@ class SeriesHeader:
     @property
     def unit(self) -> str:
         """Of the values that :meth:`load` will give."""
-        return unit_read(self.planes, self.options) or unit_of(self.planes[0].header)
+        return unit_read(self.planes, self.options) or unit_of(self.planes[0])
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -155,7 +155,7 @@ class SeriesHeader:
             for room in self.rooms:
                 names.enter_context(room.naming())
             voxels = read_voxels(self.planes, threads)
-        unit, facts = unit_of(header), self.facts
+        unit, facts = unit_of(self.planes[0]), self.facts
         if self.resampling is not None:
             voxels = self.resampling.apply(voxels)
         if self.options.suv and is_pet(header):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 ENHANCED_CLASSES = frozenset(
     {
+        PARAMETRIC_MAP,
         "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT
         "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT
         "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from diaphane.acquire.facts import clean_kernel, is_localizer
-from diaphane.acquire.planes import SAME_DIRECTION, SAME_PLACE_MM, Plane, stack
+from diaphane.acquire.planes import SAME_DIRECTION, Plane, same_place, stack
 from diaphane.acquire.traits import IN_ORDER, TOLD
 from diaphane.core.errors import InputError, MissingSlice
 
@@ -201,8 +201,9 @@ def _places(planes: Sequence[Plane]) -> list[list[Plane]]:
     along = np.asarray([p.position for p in planes]) @ normal
     order = np.argsort(along, kind="stable")
     found = [[planes[order[0]]]]
+    near = same_place(planes)
     for before, at in pairwise(order):
-        if along[at] - along[before] < SAME_PLACE_MM:
+        if along[at] - along[before] < near:
             found[-1].append(planes[at])
         else:
             found.append([planes[at]])
@@ -241,4 +242,7 @@ def _kind(plane: Plane) -> tuple[str, ...]:
 
 def _size(value: Any) -> float:
     """Numbers by size, after what is missing."""
-    return float(value) if isinstance(value, bool | int | float) else -np.inf
+    numeric = isinstance(value, bool | int | float) or (
+        isinstance(value, str) and value.isdecimal()
+    )
+    return float(value) if numeric else -np.inf

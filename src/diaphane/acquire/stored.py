@@ -45,6 +45,15 @@ def stored_bits(words: NDArray[Any], header: Header) -> NDArray[Any]:
     return words
 
 
+def unpacked(packed: NDArray[np.uint8], index: int, header: Header) -> NDArray[np.uint8]:
+    """A frame ``(y, x)`` of pixels of one bit, whose frames follow each other without a gap."""
+    size = header.rows * header.columns
+    start = index * size
+    whole = packed[start // 8 : (start + size + 7) // 8]
+    bits = np.unpackbits(whole, bitorder="little")[start % 8 :]
+    return bits[:size].reshape(header.rows, header.columns)
+
+
 @dataclass(frozen=True)
 class Table:
     """Output values ``(n,)`` of the inputs ``first`` to ``first + n - 1``; ends go on outside.

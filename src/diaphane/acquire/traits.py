@@ -17,6 +17,7 @@ TAGS = {
     "acquisition_date_time": 0x0008002A,
     "acquisition_date": 0x00080022,
     "acquisition_time": 0x00080032,
+    "content_date": 0x00080023,
     "content_time": 0x00080033,
     "contrast": 0x00180010,
     "kvp": 0x00180060,
@@ -100,8 +101,11 @@ def classic_traits(raw: Mapping[str, bytes], manufacturer: str) -> dict[str, Any
         found["b_direction"] = tuple(round(part, 4) for part in direction)
     when = _text(raw, "acquisition_date_time")
     if not when:
-        clock = _text(raw, "acquisition_time") or _text(raw, "content_time")
-        when = f"{_text(raw, 'acquisition_date')}{clock}" if clock else ""
+        of = "acquisition" if _text(raw, "acquisition_time") else "content"
+        other = "content" if of == "acquisition" else "acquisition"
+        clock = _text(raw, f"{of}_time")
+        day = _text(raw, f"{of}_date") or _text(raw, f"{other}_date")
+        when = f"{day}{clock}" if clock else ""
     if when:
         found["time"] = when
     return found
