@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import copy
+import io
+import struct
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom import dcmread
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, CTImageStorage
 
 from diaphane.core.errors import PrivacyError
 from diaphane.privacy.dicom.content import refuse_uncleanable
-from diaphane.privacy.dicom.engine import Deidentifier, Subject, walk
+from diaphane.privacy.dicom.engine import Deidentifier, Subject
+from diaphane.privacy.dicom.files import leniently
+from diaphane.privacy.dicom.forms import walk
 from diaphane.privacy.dicom.identity import whose
 from diaphane.privacy.dicom.profile import CLEAN, RETAIN, Profile
 from diaphane.privacy.dicom.values import Secret, is_valid_uid, moved_date
@@ -258,3 +264,89 @@ def test_any_text_becomes_a_valid_uid(text):
 def test_every_option_has_a_name_for_the_command_line():
     codes = {code for code, _ in (*RETAIN.values(), *CLEAN.values())}
     assert len(codes) == 11  # the options of PS3.15 Annex E.3
+
+
+@pytest.mark.parametrize(
+    "vr", ["AS", "IS", "DS", "UI", "TM", "US", "FD", "AT", "OB", "OW", "SV", "UN"]
+)
+@pytest.mark.parametrize("keyword", ["SliceThickness", "Manufacturer", "PatientAge", "DeviceID"])
+@pytest.mark.parametrize("option", ["patient-characteristics", "device", "uids", "full-dates"])
+def test_a_text_under_another_vr_does_not_stay(keyword, vr, option):
+    """As a reader meets it in a file whose writer gave the attribute a wrong VR."""
+    body = b"NIGHTINGALE"
+    body += b"\0" * (-len(body) % 8)
+    size = struct.pack("<I", len(body))
+    size = b"\0\0" + size if vr in ("OB", "OW", "SV", "UN") else size[:2]
+    tag = tag_for_keyword(keyword)
+    raw = struct.pack("<HH", tag >> 16, tag & 0xFFFF) + vr.encode() + size + body
+    with leniently():
+        data = dcmread(io.BytesIO(raw), force=True)
+        data.update(ct())
+        out = io.BytesIO()
+        through(data, [option]).save_as(out, implicit_vr=False, little_endian=True)
+    assert b"NIGHTINGALE" not in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr", "value", "option"),
+    [
+        ("StudyTime", "TM", "Nightingale", "full-dates"),
+        ("FrameOfReferenceUID", "UI", "Nightingale.1", "uids"),
+        ("DeviceUID", "UI", "wybiqufoka", "device"),
+        ("ICCProfile", "OB", b"mluc" + "Nightingale".encode("utf-16-be"), "device"),
+        ("RedPaletteColorLookupTableData", "OW", b"\0\1Nightingale", "device"),
+        ("SeriesNumber", "IS", "83914627", "device"),
+        ("SegmentLabel", "LO", "born 12 May 1920", "full-dates"),
+    ],
+)
+def test_what_no_option_means_to_keep_does_not_stay(keyword, vr, value, option):
+    with leniently():
+        data = ct()
+        data.PatientID, data.PatientBirthDate = "83914627", "19200512"
+        data.add_new(tag_for_keyword(keyword), vr, value)
+        through(data, [option])
+        left = data.get(keyword)
+    assert str(left) in ("", "None", "born") or str(left).startswith("2.25.")
+
+
+def test_comments_of_overlays_are_cleaned_with_graphics():
+    data = ct()
+    data.add_new(0x60003000, "OW", b"\0\0")
+    data.add_new(0x60004000, "LT", "chest of Nightingale and Wybiqufoka")
+    for element, value in ((0x10, 4), (0x11, 4), (0x100, 1), (0x102, 0)):
+        data.add_new(0x60000000 | element, "US", value)
+    through(data, clean=["graphics"])
+    assert data.get((0x6000, 0x4000)).value == "chest of and"
+
+
+@pytest.mark.parametrize("name", ["CT^Phantom", "Iso^Hiroko", "No^Minjung", "Monochrome2^Primary"])
+def test_terms_of_the_standard_stay_whoever_is_called_so(name):
+    data = ct()
+    data.PatientName, data.Modality, data.SpecificCharacterSet = name, "CT", "ISO_IR 100"
+    data.BurnedInAnnotation, data.PhotometricInterpretation = "NO", "MONOCHROME2"
+    data.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL", "PHANTOM", "HIROKO"]
+    through(data)
+    assert (data.Modality, data.SpecificCharacterSet) == ("CT", "ISO_IR 100")
+    assert (data.BurnedInAnnotation, data.PhotometricInterpretation) == ("NO", "MONOCHROME2")
+    assert data.ImageType[:3] == ["ORIGINAL", "PRIMARY", "AXIAL"]
+    assert len(data.ImageType) == (3 + ("Phantom" not in name) + ("Hiroko" not in name))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "dates", "codes"),
+    [
+        ("modified-dates", "full-dates", "MODIFIED", ["113106", "113107"]),
+        ("modified-dates", None, "REMOVED", []),
+        (None, "full-dates", "REMOVED", ["113106"]),
+        ("full-dates", "modified-dates", "MODIFIED", ["113107"]),
+    ],
+)
+def test_a_second_time_does_not_deny_the_first(first, second, dates, codes):
+    data = ct()
+    data.DeidentificationMethod = "by Dr. Wybiqufoka"
+    through(data, [first] if first else [], ["descriptors"])
+    through(data, [second] if second else [])
+    assert data.LongitudinalTemporalInformationModified == dates
+    said = [code.CodeValue for code in data.DeidentificationMethodCodeSequence]
+    assert sorted(said) == ["113100", "113105", *codes]
+    assert "Wybiqufoka" not in str(data)

@@ -224,6 +224,19 @@ def test_a_name_in_place_of_a_code_is_found(two, tmp_path):
     }
 
 
+def test_a_number_or_name_given_as_code_is_found(two, tmp_path):
+    for code in ("Nightingale", "A0815"):
+        path = next(two.rglob("00.dcm"))
+        data = dcmread(path)
+        data.OtherPatientIDs = "A0815"
+        data.save_as(path)
+        out = tmp_path / code
+        deidentify_folder(Order(path, out, naming=Naming({"00": (code, None)})))
+        assert check_folder(out).left == []
+        found = {(item.where, item.what) for item in check_folder(out, path).left}
+        assert found == {("(0010,0020)", "identifier")}
+
+
 @pytest.mark.shared_data
 def test_every_kind_of_object_comes_out_clean(shared_data, tmp_path):
     source, out = shared_data("dicom_zoo"), tmp_path / "out"

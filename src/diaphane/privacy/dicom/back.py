@@ -10,9 +10,9 @@ from diaphane.core.errors import PrivacyError, UnreadableFile
 from diaphane.core.files import replacing
 from diaphane.core.protocols import Progress, silent
 from diaphane.privacy.audit import AuditChain
-from diaphane.privacy.dicom.engine import walk
 from diaphane.privacy.dicom.files import dicom_files, keep_apart, leniently, read_object
 from diaphane.privacy.dicom.folder import Done, Outcome
+from diaphane.privacy.dicom.forms import walk
 from diaphane.privacy.dicom.identity import LINKED
 from diaphane.privacy.dicom.people import LinkTable
 from diaphane.privacy.dicom.values import Secret, moved_date

@@ -10,14 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from diaphane.core.protocols import Progress, silent
-from diaphane.privacy.dicom.engine import technical_attributes, walk
+from diaphane.privacy.dicom.comments import without_comments
+from diaphane.privacy.dicom.content import holds, is_official
+from diaphane.privacy.dicom.engine import technical_attributes
 from diaphane.privacy.dicom.files import DIRECTORY, dicom_files, leniently, read_object
+from diaphane.privacy.dicom.forms import walk
 from diaphane.privacy.dicom.identity import whose
 from diaphane.privacy.dicom.profile import Profile
 from diaphane.privacy.dicom.safe import kept_private
 from diaphane.privacy.dicom.table import row_of
-from diaphane.privacy.dicom.values import Secret, dummy, is_registered, is_valid_uid
-from diaphane.privacy.dicom.words import NOBODY, Identifiers, fold
+from diaphane.privacy.dicom.values import (
+    Secret,
+    dummy,
+    is_registered,
+    is_standard_term,
+    is_valid_uid,
+)
+from diaphane.privacy.dicom.words import NOBODY, Identifiers, fold, holds_uid
 from diaphane.privacy.keys import load_key
 from diaphane.privacy.pixels import find_text
 
@@ -160,6 +169,10 @@ def _check(name: str, data: Any, study: Identifiers, originals: _Originals) -> l
     left = []
     if str(data.get("PatientIdentityRemoved", "")) != "YES":
         left.append(Leftover(name, "(0012,0062)", "unmarked"))
+    if not _PSEUDONYM.fullmatch(code) and originals.who(data).tells_whole(code):
+        left.append(Leftover(name, "(0010,0020)", "identifier"))
+    if holds(data.preamble or b"", who, 4):
+        left.append(Leftover(name, "preamble", "identifier"))
     parts = [p.replace(code, "") for p in Path(fold(name)).parts if not _PSEUDONYM.fullmatch(p)]
     if any(who.told_by(part) or _DATE_IN_TEXT.search(part) for part in parts):
         left.append(Leftover(name, "file name", "name"))
@@ -194,16 +207,35 @@ def _what(element: Any, who: Identifiers, uids: set[str], day: str | None, profi
     if vr in ("DA", "DT"):
         fine = profile.dates == "MODIFIED" and not any(v[:8] == day for v in values)
         return "" if kept or fine or profile.dates == "UNMODIFIED" or not values else "date"
-    if vr not in _TEXT or isinstance(element.value, bytes) or keyword == "DeidentificationMethod":
+    if isinstance(element.value, bytes):
+        return _in_bytes(element, who)
+    if vr in ("AS", "TM"):
+        return "identifier" if any(map(who.told_by, filter(_has_letters, values))) else ""
+    if vr not in _TEXT or keyword == "DeidentificationMethod":
         return ""
+    values = [v for v in values if not (vr == "CS" and is_standard_term(v))]
     if vr in ("IS", "DS"):
-        told = any(len(v) > 4 and fold(v) in who.whole for v in values)
+        told = any(map(who.counts, values)) or any(map(who.told_by, filter(_has_letters, values)))
+    elif keyword == "CodeMeaning":
+        told = any(who.told_by(v) for v in values if not is_official(v))
     else:
         told = any(who.told_by(v) for v in values)
-    if told:
-        return "identifier"
+    if told or any(map(holds_uid, values)):
+        return "identifier" if told else "uid"
     dated = profile.dates != "UNMODIFIED" and keyword not in technical_attributes()
     return "date" if dated and vr in _LONG and any(map(_DATE_IN_TEXT.search, values)) else ""
+
+
+def _has_letters(text: str) -> bool:
+    return any(c.isalpha() for c in text)
+
+
+def _in_bytes(element: Any, who: Identifiers) -> str:
+    """Identifiers in bulk data; in compressed pixels every comment."""
+    value = element.value
+    if element.tag.group != 0x7FE0:
+        return "identifier" if holds(value, who, 5 if len(value) < 1 << 20 else 7) else ""
+    return "text" if element.is_undefined_length and without_comments(value) != value else ""
 
 
 def _is_original(keyword: str, uid: str, originals: set[str], profile: Profile) -> bool:

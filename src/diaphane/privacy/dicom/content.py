@@ -15,6 +15,8 @@ from diaphane.privacy.pixels import find_text
 
 _OVERLAYS = range(0x6000, 0x6100)
 _CODE_VALUES = ("CodeValue", "LongCodeValue", "URNCodeValue")
+CODED = frozenset(("CodeValue", "LongCodeValue", "CodingSchemeDesignator", "CodeMeaning"))
+"""What :func:`clean_code` cleans in a coded entry."""
 _NUMERIC = frozenset(("US", "SS", "UL", "SL", "UV", "SV", "FL", "FD", "DS", "IS"))
 # Content items that say who the subject is: CID 271 and TID 1007 (PS3.16).
 _SUBJECT = {"121030": "", "121031": "", "121032": "sex", "121033": "age"}
@@ -66,6 +68,16 @@ def _meanings() -> dict[tuple[str, str], str]:
             for value, (meaning, _) in by_value.items():
                 found[(scheme, value)] = meaning
     return found
+
+
+@functools.cache
+def _official() -> frozenset[str]:
+    return frozenset(map(fold, _meanings().values()))
+
+
+def is_official(meaning: str) -> bool:
+    """Whether PS3.16 gives some code this meaning."""
+    return fold(meaning) in _official()
 
 
 def clean_code(item: Any, who: Identifiers) -> bool:
@@ -190,7 +202,22 @@ def tells(element: Any, who: Identifiers) -> bool:
     value = element.value
     if not isinstance(value, bytes) or not value:
         return False
-    if element.VR not in ("OB", "UN") or len(value) > _LARGEST_SEARCH:
-        return bool(element.VR == "OB")
-    text = fold(value.decode("latin-1"))
-    return any(len(word) > 4 and word in text for word in who.words)
+    large = len(value) > _LARGEST_SEARCH
+    if large and element.VR in ("OB", "UN"):
+        return True
+    return holds(value, who, 7 if large else 5)
+
+
+def holds(value: bytes, who: Identifiers, shortest: int) -> bool:
+    """Whether bytes hold an identifier of at least so many letters, in one or two bytes each.
+
+    Two: as ICC profiles write text.
+    """
+    folded = value.lower()
+    for word in who.words:
+        if len(word) < shortest:
+            continue
+        for code in ("utf-8", "latin-1", "utf-16-le", "utf-16-be"):
+            if word.encode(code, "replace") in folded:
+                return True
+    return False

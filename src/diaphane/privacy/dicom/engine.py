@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from diaphane.privacy.dicom import content
+from diaphane.privacy.dicom.forms import TIME, are_uids, put_in_form, strings
+from diaphane.privacy.dicom.marks import marks
 from diaphane.privacy.dicom.profile import Profile
 from diaphane.privacy.dicom.safe import kept_private
-from diaphane.privacy.dicom.table import EDITION, Row, data_lines, row_of
+from diaphane.privacy.dicom.table import Row, data_lines, row_of
 from diaphane.privacy.dicom.values import (
     TEXT,
     Secret,
     dummy,
     is_registered,
+    is_standard_term,
     is_valid_uid,
     moved_date,
 )
 from diaphane.privacy.dicom.words import Identifiers, cleaned, scrubbed
 
-_TIME = re.compile(r"^\d{2}(?::?\d{2}(?::?\d{2}(?:\.\d{1,6})?)?)?$")
-_OFFSET = re.compile(r"^[+\-]\d{4}$")
+_PART_OF_A_DAY = re.compile(r"^\d{4}(?:\d{2})?$")
 _CODE_STRING = re.compile(r"^[A-Z0-9 _]{0,16}$")
 _CLASSES = frozenset(
     (0x00080016, 0x0008001A, 0x0008001B, 0x00080062, 0x00081150, 0x0008115A, 0x00080118)
 )
 _CODES = frozenset(("PatientID", "PatientName", "ClinicalTrialSubjectID"))
 _BULK = frozenset(("OB", "OW", "OF", "OD", "OL", "OV"))
+_COUNTS = frozenset(("IS", "DS", "UL", "SL", "UV", "SV"))
 _DEPTH = 64
 
 
@@ -160,13 +162,19 @@ class _Work:
                 self._remove(data, tag, where)
                 continue
             try:
+                formed = put_in_form(data, tag)
                 element = data[tag]
             except Exception:  # noqa: BLE001 - whatever cannot be read cannot be judged
                 self._remove(data, tag, where)
                 continue
+            if not formed:
+                if row is None:
+                    self._remove(data, tag, where)
+                    continue
+                self.changes.append(Change(where, element.keyword, "emptied"))
             if row is not None:
                 action = self.owner.action(row, element, (parent, self.sop_class))
-                if row.tag.startswith("60xx") and action == "C":
+                if row.tag == "60xx3000" and action == "C":
                     continue  # an overlay that was found to hold no text
                 self._listed(data, element, action, where, depth)
             else:
@@ -191,7 +199,7 @@ class _Work:
         elif action == "C":
             self._clean(data, element, where)
         else:
-            self._keep(element, where)
+            self._keep(data, element, where)
 
     def _listed_sequence(self, element: Any, action: str, where: str, depth: int) -> None:
         if action == "Z" or not element.value:
@@ -210,7 +218,7 @@ class _Work:
             if self._clean_text(element, where, technical=False):
                 return
         elif vr == "AE":
-            codes = [self.owner.secret.title(text) for text in _strings(element)]
+            codes = [self.owner.secret.title(text) for text in strings(element)]
             self._set(element, codes if len(codes) > 1 else (codes or [""])[0], where, "replaced")
             return
         elif vr in ("DA", "DT", "TM") and self._move(element, where):
@@ -224,12 +232,19 @@ class _Work:
         else:
             self._set(element, dummy(vr), where, "replaced")
 
-    def _keep(self, element: Any, where: str) -> None:
+    def _keep(self, data: Any, element: Any, where: str) -> None:
         vr = element.VR
-        if vr in TEXT or vr in ("CS", "AE"):
+        if vr == "UN":
+            self._remove(data, element.tag, where)
+        elif vr in TEXT or vr in ("CS", "AE"):
             self._clean_text(element, where, technical=True)
-        elif vr in ("DA", "DT") and any(moved_date(text, 0) is None for text in _strings(element)):
+        elif vr == "UI":
+            if not are_uids(strings(element)):
+                self._replace_uids(element, where)
+        elif vr in ("PN", "UR") or (vr in ("DA", "DT") and not all(map(_is_day, strings(element)))):
             self._set(element, None, where, "emptied")
+        elif vr in _BULK and content.tells(element, self.who):
+            self._remove(data, element.tag, where)
 
     # Everything else.
 
@@ -243,22 +258,23 @@ class _Work:
             return
         elif vr == "UI":
             if "uids" in self.profile.retain:
-                return
-            if element.tag not in _CLASSES or not all(map(is_valid_uid, _strings(element))):
+                self._keep(data, element, where)
+            elif element.tag not in _CLASSES or not all(map(is_valid_uid, strings(element))):
                 self._replace_uids(element, where)
+        elif keyword in content.CODED and content.is_code(data):
+            return  # clean_code was there
         elif vr in TEXT:
             self._clean_text(element, where, technical=keyword in technical_attributes())
         elif vr == "CS":
-            plain = all(_CODE_STRING.match(text) for text in _strings(element))
+            plain = all(_CODE_STRING.match(text) for text in strings(element))
             self._clean_text(element, where, technical=plain)
         elif vr in ("DA", "DT", "TM"):
             if self.profile.dates == "REMOVED" or not self._move(element, where):
                 self._set(element, None, where, "emptied")
         elif vr in ("PN", "AE", "UR"):
             self._set(element, None, where, "emptied")
-        elif vr in ("IS", "DS"):
-            texts = _strings(element)
-            if any(len(text) > 4 and text.strip() in self.who.whole for text in texts):
+        elif vr in _COUNTS:
+            if any(map(self.who.counts, strings(element))):
                 self._set(element, None, where, "emptied")
         elif vr in _BULK and element.tag.group != 0x7FE0 and content.tells(element, self.who):
             self._remove(data, element.tag, where)
@@ -281,18 +297,20 @@ class _Work:
         self.changes.append(Change(where, _name(element.tag), action))
 
     def _replace_uids(self, element: Any, where: str) -> None:
-        before = _strings(element)
+        before = strings(element)
         after = [self.owner.uid(text) for text in before]
         if after != before:
             self._set(element, after if len(after) > 1 else (after or [""])[0], where, "uid")
 
     def _clean_text(self, element: Any, where: str, *, technical: bool) -> bool:
         """Clean each value; whether something is left."""
-        before = _strings(element)
+        before = strings(element)
         after = [
             scrubbed(text, self.who) if technical else cleaned(text, self.who) for text in before
         ]
         if element.VR == "CS":
+            pairs = zip(before, after, strict=True)
+            after = [old if is_standard_term(old) else new for old, new in pairs]
             after = [text if _CODE_STRING.match(text) else "" for text in after]
         if after != before:
             kept = [text for text in after if text] or [""]
@@ -302,9 +320,9 @@ class _Work:
 
     def _move(self, element: Any, where: str) -> bool:
         """Move dates, keep times; whether they are such."""
-        before = _strings(element)
+        before = strings(element)
         if element.VR == "TM":
-            return all(_TIME.match(text) for text in before)
+            return all(TIME.match(text) for text in before)
         days = self.subject.days if "modified-dates" in self.profile.retain else 0
         after = [moved_date(text, days) for text in before]
         if None in after or not after:
@@ -317,28 +335,8 @@ class _Work:
 
     def mark(self, data: Any) -> None:
         """Say in the data set what was done (PS3.15 E.1.1, PS3.3 C.12.1.1.1, CID 7050)."""
-        from pydicom.dataset import Dataset
-
-        import diaphane
-
-        added: dict[str, Any] = {
-            "PatientName": self.subject.code,
-            "PatientID": self.subject.code,
-            "PatientIdentityRemoved": "YES",
-            "LongitudinalTemporalInformationModified": self.profile.dates,
-            "DeidentificationMethod": [
-                f"diaphane {diaphane.__version__}"[:64],
-                f"DICOM PS3.15 {EDITION} Table E.1-1",
-            ],
-        }
-        codes = []
-        for value, meaning in self.profile.codes:
-            code = Dataset()
-            code.CodeValue = value
-            code.CodingSchemeDesignator = "DCM"
-            code.CodeMeaning = meaning
-            codes.append(code)
-        added["DeidentificationMethodCodeSequence"] = codes
+        added = {"PatientName": self.subject.code, "PatientID": self.subject.code}
+        added |= marks(data, self.profile, self.who)
         for keyword, value in added.items():
             new = keyword not in data
             setattr(data, keyword, value)
@@ -360,6 +358,10 @@ class _Work:
         meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
 
 
+def _is_day(text: str) -> bool:
+    return moved_date(text, 0) is not None or _PART_OF_A_DAY.match(text.strip()) is not None
+
+
 @functools.cache
 def technical_attributes() -> frozenset[str]:
     """Keywords outside the table whose text machines make."""
@@ -368,32 +370,9 @@ def technical_attributes() -> frozenset[str]:
     )
 
 
-def _strings(element: Any) -> list[str]:
-    value = element.value
-    if value is None or value == "":
-        return []
-    if element.VM > 1 and not isinstance(value, str):
-        return [str(part) for part in value]
-    return [str(value)]
-
-
 def _name(tag: Any) -> str:
     from pydicom.datadict import keyword_for_tag
 
     if tag.group % 2:
         return "private"
     return keyword_for_tag(tag) or "unknown"
-
-
-def walk(data: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every element that can be read, at every depth, with its path; sequences come first."""
-    for tag in sorted(data.keys()):
-        where = f"{path}({tag.group:04X},{tag.element:04X})"
-        try:
-            element = data[tag]
-        except Exception:  # noqa: BLE001, S112 - what cannot be read holds no value
-            continue
-        yield where, element
-        if element.VR == "SQ":
-            for index, item in enumerate(element.value or ()):
-                yield from walk(item, f"{where}[{index}].")

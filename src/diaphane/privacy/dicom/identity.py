@@ -152,7 +152,9 @@ def whose(data: Any, profile: Profile) -> Whose:
             numbers += values
         elif keyword in _PLACES:
             places += values
-        elif element.VR in ("DA", "DT") and "full-dates" not in profile.retain:
+        elif element.VR in ("DA", "DT") and (
+            "full-dates" not in profile.retain or keyword == "PatientBirthDate"
+        ):
             dates += [value for value in values if "1900" < value[:4] < "2100"]
     text = {key: str(data.get(key, "") or "").strip() for key in LINKED}
     study = str(data.get("StudyInstanceUID", "") or "").strip()

@@ -50,7 +50,7 @@ def _is_plain(element: Any, vr: str, who: Identifiers) -> bool:
         return False
     value = element.value
     if vr in _BINARY:
-        return kind != "UN"
+        return kind != "UN" and element.VM == 1  # more of them could spell a text
     if isinstance(value, bytes):
         try:
             value = value.decode("ascii").strip(" \0")

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from diaphane.privacy.dicom.table import data_lines
 from diaphane.privacy.pseudonyms import Pseudonymiser
 
 _UID = re.compile(r"^(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*))+$")
@@ -75,6 +76,16 @@ _CODING_SCHEMES = frozenset(
 def is_registered(uid: str) -> bool:
     """Whether a UID names a thing of the standard, and no instance."""
     return uid in registered_uids()
+
+
+@functools.cache
+def _standard_terms() -> frozenset[str]:
+    return frozenset(word for line in data_lines("standard-terms.txt") for word in line.split(";"))
+
+
+def is_standard_term(text: str) -> bool:
+    """Whether a code string is one that the standard itself defines: it tells nobody."""
+    return text in _standard_terms()
 
 
 def is_valid_uid(uid: str) -> bool:

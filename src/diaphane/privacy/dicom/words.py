@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from diaphane.privacy.dicom.table import data_lines
+from diaphane.privacy.dicom.values import is_registered
 
 _SEPARATORS = re.compile(r"([\s\\^=,;:/()\[\]{}<>|\"'_&#!?*]+)")
 _PIECES = re.compile(r"[^\W_]+(?:[.+\-][^\W_]+)*[+\-]?")
@@ -42,11 +43,35 @@ _TELLING = (
     ),
     re.compile(r"\d{1,2}:\d{2}(?::\d{2})?(?:\.\d+)?"),
 )
-_DAY = re.compile(r"\d{2,4}[.\-/]\d{2}[.\-/]\d{2,4}")
+_MONTHS = {
+    name: number
+    for number, names in enumerate(
+        ("jan", "feb", "mar mär mrz", "apr", "may mai", "jun", "jul", "aug", "sep", "oct okt", "nov",
+         "dec dez"), start=1,
+    )
+    for name in names.split()
+}  # fmt: skip
+_MONTH = rf"(?P<m>{'|'.join(_MONTHS)})[^\W\d_]*\.?"
+_MARK = r"[\s.,\-/]{1,2}"
+# A day as people write it; where its numbers may be in either order, both are tried.
+_DAYS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"(?<!\d)(?P<y>\d{{4}}){_MARK}(?P<a>\d{{1,2}}){_MARK}(?P<b>\d{{1,2}})(?!\d)",
+        rf"(?<!\d)(?P<a>\d{{1,2}}){_MARK}(?P<b>\d{{1,2}}){_MARK}(?P<y>\d{{4}}|\d{{2}})(?!\d)",
+        rf"(?<!\d)(?P<a>\d{{1,2}})(?:st|nd|rd|th)?[\s.\-/]*{_MONTH}[\s.,\-/]*(?P<y>\d{{4}}|\d{{2}})(?!\d)",
+        rf"(?<![^\W_]){_MONTH}[\s.\-]*(?P<a>\d{{1,2}})(?:st|nd|rd|th)?{_MARK}(?P<y>\d{{4}}|\d{{2}})(?!\d)",
+    )
+)
+_ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+# Of an instance; a version has fewer or shorter parts.
+_UID = re.compile(r"(?<![\w.])[0-2](?:\.\d{1,39}){5,}(?![\w.])")
+_SHORT_UID = 20
 _ALNUM = re.compile(r"[^\W_]+")
 _DIGITS = re.compile(r"\d+")
 _NUMBERS = re.compile(r"(?<![^\W_])\+?\(?\d+(?:[\s.\-/()]{1,2}\d+)+")
 _LONG_NUMBER = 7
+_MARKED = 6
 
 
 @functools.cache
@@ -70,6 +95,8 @@ class Identifiers:
     words:
         Single words. Of four or more letters, or not of the Latin alphabet, they also count
         inside longer words; numbers of four or five digits do not count inside longer numbers.
+        Those with a digit and six or more letters also count with marks between their letters,
+        and days, given as ``1957-11-23``, in whatever way people write them.
     whole:
         Whole values, however short.
     """
@@ -79,24 +106,33 @@ class Identifiers:
     _alone: frozenset[str] = field(init=False, repr=False, compare=False)
     _inside: frozenset[str] = field(init=False, repr=False, compare=False)
     _lengths: tuple[int, ...] = field(init=False, repr=False, compare=False)
-    _dates: frozenset[str] = field(init=False, repr=False, compare=False)
+    _days: frozenset[str] = field(init=False, repr=False, compare=False)
+    _marked: dict[str, list[str]] = field(init=False, repr=False, compare=False)
+    _counts: frozenset[str] = field(init=False, repr=False, compare=False)
     _composed: re.Pattern[str] | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         plain = {word for word in self.words if word.isalnum()}
         alone = {w for w in plain if w.isascii() and (len(w) < 4 or (w.isdigit() and len(w) < 6))}
-        dates = {word for word in self.words if _DAY.fullmatch(word)}
+        days = {word for word in self.words if _ISO_DAY.fullmatch(word)}
+        squeezed = {"".join(c for c in text if c.isalnum()) for text in self.words | self.whole}
+        marked: dict[str, list[str]] = {}
+        for text in squeezed:
+            if len(text) >= _MARKED and any(map(str.isdigit, text)):
+                marked.setdefault(text[:_MARKED], []).append(text)
         # Values with marks in them, such as numbers with dashes, are looked for as they are.
         composed = [
             re.escape(text)
             for text in sorted(self.words | self.whole, key=len, reverse=True)
-            if len(text) > 3 and not text.isalnum() and text not in dates
+            if len(text) > 3 and not text.isalnum() and text not in days
         ]
         for name, value in (
             ("_alone", frozenset(alone)),
             ("_inside", frozenset(plain - alone)),
             ("_lengths", tuple(sorted({len(word) for word in plain - alone}))),
-            ("_dates", frozenset(dates)),
+            ("_days", frozenset(days)),
+            ("_marked", marked),
+            ("_counts", frozenset(t.lstrip("0") for t in self.whole if t.isdigit())),
             ("_composed", re.compile("|".join(composed), re.IGNORECASE) if composed else None),
         ):
             object.__setattr__(self, name, value)
@@ -110,9 +146,55 @@ class Identifiers:
             return True
         if self._composed is not None and self._composed.search(folded):
             return True
-        if self._dates and any(day in self._dates for day in _DAY.findall(folded)):
-            return True
-        return any(map(self._in_piece, _ALNUM.findall(folded)))
+        return any(map(self._in_piece, _ALNUM.findall(folded))) or bool(self._spans(text))
+
+    def tells_whole(self, text: str) -> bool:
+        """Whether a text is one of their values or names, and nothing besides."""
+        folded = fold(text).strip()
+        return folded in self.whole or (folded.isalpha() and folded in self.words)
+
+    def counts(self, text: str) -> bool:
+        """Whether a number, however written, is one of theirs of more than four digits."""
+        try:
+            number = f"{float(text):.0f}"
+        except (ValueError, OverflowError):
+            return False
+        return len(number) > 4 and number in self._counts
+
+    def _spans(self, text: str) -> list[tuple[int, int]]:
+        """Where a text holds a number with marks in it, or a day, of theirs."""
+        if not any(map(str.isdigit, text)):
+            return []
+        found = []
+        letters: list[str] = []
+        places: list[int] = []
+        for place, letter in enumerate(text):
+            plain = letter.lower() if letter.isascii() else fold(letter)
+            if plain.isalnum():
+                letters += plain
+                places += [place] * len(plain)
+            elif places and place - places[-1] > 2:  # more than marks
+                letters.append(" ")
+                places.append(place)
+        squeezed = "".join(letters)
+        for start in range(len(squeezed) - _MARKED + 1):
+            for number in self._marked.get(squeezed[start : start + _MARKED], ()):
+                if squeezed.startswith(number, start):
+                    found.append((places[start], places[start + len(number) - 1] + 1))
+                    break
+        if sum(map(str.isdigit, text)) < 3:  # of a day and a year
+            return found
+        for pattern in _DAYS if self._days else ():
+            found += [m.span() for m in pattern.finditer(text) if self._is_day(m)]
+        return found
+
+    def _is_day(self, match: re.Match[str]) -> bool:
+        told = match.groupdict()
+        first, year = int(told["a"]), told["y"]
+        second = _MONTHS[told["m"].lower()] if "m" in told else int(told["b"])
+        years = (year,) if len(year) == 4 else (f"19{year}", f"20{year}")
+        pairs = ((first, second), (second, first))
+        return any(f"{y}-{m:02}-{d:02}" in self._days for y in years for m, d in pairs)
 
     def _in_piece(self, piece: str) -> bool:
         if piece in self._alone or any(run in self._alone for run in _DIGITS.findall(piece)):
@@ -128,8 +210,8 @@ class Identifiers:
 
     def without_composed(self, text: str) -> str:
         """A text less their values that hold more than letters and digits, and their dates."""
-        if self._dates:
-            text = _DAY.sub(lambda m: " " if m.group() in self._dates else m.group(), text)
+        for start, end in self._spans(text):
+            text = text[:start] + " " * (end - start) + text[end:]
         return text if self._composed is None else self._composed.sub(" ", text)
 
     def joined(self, other: Identifiers) -> Identifiers:
@@ -172,6 +254,7 @@ def identifiers_of(
         for part in (text, *re.split(r"[^0-9a-z]+", text)):
             if len(part) >= 4 and part not in vocabulary():
                 words.add(part)
+        words |= {digits for digits in _DIGITS.findall(text) if len(digits) >= 6}
     for value in places:
         text = fold(value).strip()
         whole.add(text)
@@ -181,9 +264,7 @@ def identifiers_of(
     for value in dates:
         if match := re.match(r"(\d{4})\D?(\d{2})\D?(\d{2})", value):
             y, m, d = match.groups()
-            words |= {f"{y}{m}{d}", f"{d}{m}{y}", f"{m}{d}{y}"}
-            for mark in "-./":
-                words |= {mark.join((y, m, d)), mark.join((d, m, y)), mark.join((m, d, y))}
+            words |= {f"{y}{m}{d}", f"{d}{m}{y}", f"{m}{d}{y}", f"{y}-{m}-{d}"}
     return Identifiers(frozenset(words - {""}), frozenset(whole - {""}))
 
 
@@ -215,12 +296,13 @@ _COMMON = re.compile(r"^(?:hospital|clinic|medical|university|department|radiolo
 
 
 def scrubbed(text: str, who: Identifiers) -> str:
-    """A text less the words that tell one of ``who``, and less mail and web addresses.
+    """A text less the words that tell one of ``who``, mail and web addresses and UIDs.
 
     For values that machines make or that come from a list: everything else stays as it is.
     """
     if fold(text).strip() in who.whole:
         return ""
+    text = _UID.sub(_unless_registered, text)
     if not who.told_by(text) and "@" not in text and "://" not in text:
         return text
     for pattern in _TELLING[:2]:
@@ -228,6 +310,19 @@ def scrubbed(text: str, who: Identifiers) -> str:
     parts = _SEPARATORS.split(who.without_composed(text))
     kept = "".join(p if k % 2 or not who.told_by(p) else "" for k, p in enumerate(parts))
     return "" if who.told_by(kept) else _tidy(kept)
+
+
+def holds_uid(text: str) -> bool:
+    """Whether a UID of an instance that a source made stands in a text."""
+    return any(
+        _unless_registered(found) == "" and not found.group().startswith("2.25.")
+        for found in _UID.finditer(text)
+    )
+
+
+def _unless_registered(match: re.Match[str]) -> str:
+    uid = match.group()
+    return uid if len(uid) < _SHORT_UID or is_registered(uid) else ""
 
 
 def cleaned(text: str, who: Identifiers = NOBODY) -> str:
