@@ -326,3 +326,21 @@ def test_grades_are_judged_by_how_far_they_miss():
     assert perfect["kappa_quadratic"].value == pytest.approx(1)
     alone = evaluate_classification([2, 2], np.eye(5)[[2, 2]], ordinal=True, rounds=10)
     assert alone.metrics["kappa_quadratic"].value is None
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
+def test_order_is_that_of_the_scores_and_all_else_of_the_probabilities(task):
+    rng = np.random.default_rng(5)
+    width = 2 if task == "binary" else 3
+    shape = (60, 3) if task == "multilabel" else 60
+    y = rng.integers(0, 2 if task == "multilabel" else width, shape)
+    p, scores = (rng.dirichlet(np.ones(width), 60) for _ in range(2))
+    both = evaluate_classification(y, p, task=task, order=scores, rounds=50)
+    plain = evaluate_classification(y, p, task=task, rounds=50)
+    alone = evaluate_classification(y, scores, task=task, rounds=50)
+    assert set(both.metrics) == set(plain.metrics)
+    for name, figure in both.metrics.items():
+        ordered = name.partition(":")[0] in ("auc", "average_precision")
+        assert figure == (alone if ordered else plain).metrics[name]
+    assert both.curves["roc"] == alone.curves["roc"]
+    assert both.curves["reliability"] == plain.curves["reliability"]

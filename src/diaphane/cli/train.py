@@ -153,7 +153,10 @@ def train(
         if metrics:
             say(f"Figures ({about.get('split')}, n = {about.get('n')}):", quiet=quiet)
         else:
-            say("No figures: the cases left for testing are all of one class.", quiet=quiet)
+            why = "no case is left for testing"
+            if run.plan.task != "segmentation":
+                why = "the cases left for testing are all of one class"
+            say(f"No figures: {why}.", quiet=quiet)
         shown = ("auc", "average_precision", "accuracy", "brier", "ece", "dice")
         for key in (*shown, *(key for key in metrics if key.startswith("dice:"))):
             figure = metrics.get(key)

@@ -19,6 +19,7 @@ from diaphane.evaluate.metrics import (
     binary_metrics,
     multiclass_metrics,
     multilabel_metrics,
+    order_metrics,
     ordinal_metrics,
 )
 from diaphane.evaluate.pairing import Difference, paired
@@ -82,6 +83,7 @@ def evaluate_classification(
     threshold: float = 0.5,
     subgroups: Mapping[str, Sequence[str]] | None = None,
     ordinal: bool = False,
+    order: NDArray[Any] | None = None,
     seed: int = 0,
     rounds: int = 2000,
     level: float = 0.95,
@@ -109,6 +111,11 @@ def evaluate_classification(
     ordinal:
         The classes of a multi-class task are grades in their order: by how far an answer
         misses counts too ("kappa_quadratic", "mean_absolute_error").
+    order:
+        Scores ``(n, classes)`` from 0 to 1 whose order is judged ("auc", "average_precision" and
+        their curves) where it is not that of the probabilities: cross-fitted ones come from
+        several calibrations, each without the label that it is held against, which turns the
+        order of cases that a model hardly tells apart around.
     seed, rounds, level:
         Of the bootstrap.
 
@@ -123,7 +130,8 @@ def evaluate_classification(
         raise ValueError(f"{len(names)} class names do not fit {p.shape[1]} columns.")
     bootstrap = Bootstrap(rounds, level, seed)
     numbers = group_numbers(groups, len(y))
-    judge = _Judge(y, p, kind, names, threshold, ordinal)
+    ranked = None if order is None else _checked(labels, order, kind)[1]
+    judge = _Judge(y, p, kind, names, threshold, ordinal, ranked)
     metrics = judge.figures(numbers, bootstrap)
     settings: dict[str, Any] = {"seed": seed, "rounds": rounds, "level": level}
     if kind != "multiclass":
@@ -150,7 +158,10 @@ def evaluate_classification(
         groups=int(numbers.max()) + 1,
         metrics=metrics,
         undefined=_reasons(metrics, y, kind),
-        curves=_curves(y, p, kind, names),
+        curves={
+            **_curves(y, p if ranked is None else ranked, kind, names),
+            "reliability": _curves(y, p, kind, names)["reliability"],
+        },
         subgroups=tables,
         settings=settings,
     )
@@ -225,8 +236,16 @@ class _Judge:
     names: tuple[str, ...]
     threshold: float
     ordinal: bool = False
+    ranked: Floats | None = None
 
     def __call__(self, weights: Floats) -> Figures:
+        found = self._found(weights)
+        if self.ranked is None:
+            return found
+        views = _views(self.truth, self.ranked, self.task, self.names)
+        return {**found, **order_metrics(views, weights, several=self.task != "binary")}
+
+    def _found(self, weights: Floats) -> Figures:
         y, p = self.truth, self.chance
         if self.task == "binary":
             return binary_metrics(y, p[:, 1], weights, self.threshold)
@@ -236,7 +255,8 @@ class _Judge:
         return multilabel_metrics(y, p, weights, self.names, self.threshold)
 
     def part(self, chosen: NDArray[np.bool_]) -> _Judge:
-        return replace(self, truth=self.truth[chosen], chance=self.chance[chosen])
+        ranked = None if self.ranked is None else self.ranked[chosen]
+        return replace(self, truth=self.truth[chosen], chance=self.chance[chosen], ranked=ranked)
 
     def figures(self, numbers: NDArray[np.intp], bootstrap: Bootstrap) -> dict[str, Interval]:
         draws = bootstrap.draws(self, numbers)
@@ -259,15 +279,21 @@ def _reasons(metrics: Mapping[str, Interval], y: NDArray[np.int64], task: Task) 
     return texts
 
 
+def _views(
+    y: NDArray[np.int64], p: Floats, task: Task, names: tuple[str, ...]
+) -> dict[str, tuple[NDArray[np.int64], Floats]]:
+    """Truth and score ``(n,)`` of each class against the rest, of two the positive one."""
+    if task == "binary":
+        return {names[1]: (y, p[:, 1])}
+    if task == "multiclass":
+        return {name: ((y == k).astype(np.int64), p[:, k]) for k, name in enumerate(names)}
+    return {name: (y[:, k], p[:, k]) for k, name in enumerate(names)}
+
+
 def _curves(
     y: NDArray[np.int64], p: Floats, task: Task, names: tuple[str, ...]
 ) -> dict[str, dict[str, Any]]:
-    if task == "binary":
-        views = {names[1]: (y, p[:, 1])}
-    elif task == "multiclass":
-        views = {name: ((y == k).astype(np.int64), p[:, k]) for k, name in enumerate(names)}
-    else:
-        views = {name: (y[:, k], p[:, k]) for k, name in enumerate(names)}
+    views = _views(y, p, task, names)
     return {
         "roc": {name: roc_curve(*view) for name, view in views.items()},
         "precision_recall": {name: precision_recall_curve(*view) for name, view in views.items()},

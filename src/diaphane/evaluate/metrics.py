@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -151,6 +151,32 @@ def multilabel_metrics(
     found: Figures = {name: _mean_defined([one[name] for one in each]) for name in each[0]}
     for label, one in zip(classes, each, strict=True):
         found.update({f"{name}:{label}": value for name, value in one.items()})
+    return found
+
+
+def order_metrics(
+    views: Mapping[str, tuple[NDArray[Any], Floats]], weights: Floats, *, several: bool
+) -> Figures:
+    """Figures "auc" and "average_precision" of scores, one value a round.
+
+    Parameters
+    ----------
+    views:
+        Truth, 0 or 1, and score ``(n,)`` by class or label.
+    several:
+        Whether the figures are means, and stand per class as "auc:CLASS" as well.
+    """
+    each = {
+        name: {
+            "auc": weighted.auc(y.astype(np.float64), score, weights),
+            "average_precision": weighted.average_precision(y.astype(np.float64), score, weights),
+        }
+        for name, (y, score) in views.items()
+    }
+    figures = next(iter(each.values()))
+    found: Figures = {n: _mean_defined([one[n] for one in each.values()]) for n in figures}
+    if several:
+        found |= {f"{n}:{name}": value for name, one in each.items() for n, value in one.items()}
     return found
 
 

@@ -155,13 +155,16 @@ def judge(
         names = [store.rows[int(case)].group for case in judged]
         own = {store.rows[int(case)].split or "test" for case in judged}
         about.update(split=own.pop() if len(own) == 1 else "test", cross_fitted=False)
+        order = None
     else:
         labels_at, probability, names, judged = labels, crossed, groups, cases
+        # The bundle's one calibration keeps the order of the logits.
+        order = Calibration.identity(plan.task, logit.shape[1]).probabilities(logit)
     figures = None
     if len(np.unique(labels_at)) > 1:
         figures = evaluate_classification(
             labels_at, probability, names, task=plan.task, classes=plan.class_names,
-            ordinal=plan.ordinal, seed=seed, rounds=rounds,
+            ordinal=plan.ordinal, order=order, seed=seed, rounds=rounds,
         )  # fmt: skip
         about.update(n=figures.n, groups=figures.groups, seed=seed, rounds=rounds, level=0.95)
         perfect = figures.settings.get("ece_perfect_95")

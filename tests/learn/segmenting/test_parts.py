@@ -198,3 +198,6 @@ def test_predicted_dice_follows_its_features_and_is_judged_across_folds() -> Non
     few = fit_quality(rows[:4], dice[:4].tolist(), [0, 1, 2, 0])
     assert few.model.weight == (1.0,)
     assert few.model.correlation is None
+    failed = fit_quality(rows[:20], [0.0] * 20, [i % 3 for i in range(20)])
+    assert failed.crossed.tolist() == [0.0] * 20
+    assert failed.model.offset == 0.0

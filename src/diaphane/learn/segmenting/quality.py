@@ -101,8 +101,14 @@ def fit_quality(
     table = table.reshape(-1, len(FEATURES))
     truth, part = np.asarray(dice, dtype=np.float64), np.asarray(fold)
     if len(truth) < _FEWEST or float(truth.std()) < 1e-6:
-        plain = QualityModel(features=FEATURES[:1], weight=(1.0,), offset=0.0, n=len(truth))
-        return Fit(plain, table[:, 0].clip(0, 1), {"n": len(truth), "fitted": False})
+        # Of enough cases that all have one Dice, that is known.
+        known = len(truth) >= _FEWEST
+        weight, offset = np.array([0.0 if known else 1.0]), float(truth.mean()) if known else 0.0
+        plain = QualityModel(
+            features=FEATURES[:1], weight=(float(weight[0]),), offset=offset, n=len(truth)
+        )
+        guess = (table[:, :1] @ weight + offset).clip(0, 1)
+        return Fit(plain, guess, {"n": len(truth), "fitted": False})
     if len(np.unique(part)) < 2:
         part = np.arange(len(truth)) % 5
     crossed = np.zeros(len(truth))
