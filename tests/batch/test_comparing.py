@@ -144,6 +144,17 @@ def test_two_runs(evaluated, stacks, tmp_path):
     )
 
 
+def test_runs_of_other_images_are_said_to_be(evaluated, stacks, tmp_path):
+    a = run_of(tmp_path / "a", evaluated, stacks, "base", 0.0)
+    b = run_of(tmp_path / "b", evaluated, stacks, "wide", 0.3)
+    facts = {"height": {"low": 8.0}, "width": {"low": 8.0}, "slices": {"low": 1.0}, "intensity": {}}
+    (a / "fingerprint.json").write_text(json.dumps(facts))
+    assert not batch.compare(a, b, rounds=20).notes
+    (b / "fingerprint.json").write_text(json.dumps({**facts, "intensity": {"all": [1]}}))
+    assert batch.compare(a, a, rounds=20).notes == ()
+    assert "different images" in batch.compare(a, b, rounds=20, lang="en").notes[0]
+
+
 def test_a_run_and_an_evaluation_of_the_same_cases(evaluated, stacks, tmp_path):
     run = run_of(tmp_path / "a", evaluated, stacks, "base", 0.0)
     for truth in (None, batch.Truth(stacks)):

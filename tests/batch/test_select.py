@@ -96,7 +96,7 @@ def test_what_is_expected_to_be_outlined_badly_comes_first(segments, tmp_path):
             Image.fromarray(plane).save(folder / f"{z}.png")
     done = batch.select(bundle, [images], 3, tmp_path / "s.csv")
     assert done.chosen[0].file.endswith("case1")
-    assert "outlined badly" in done.chosen[0].reason
+    assert "outlined worst" in done.chosen[0].reason
     found = rows(tmp_path / "s.csv")
     assert 0.0 <= float(found[0]["predicted_dice:core"]) < float(found[-1]["predicted_dice:core"])
 

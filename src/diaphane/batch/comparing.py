@@ -231,6 +231,8 @@ def _notes(names: tuple[str, str], sides: tuple[Side, Side], language: Language)
         if side.seen:
             told.append(("trained_on", {"count": side.seen}))
         notes += [f"{name}: {note_words(note, language)}" for note in told]
+    if sides[0].images and sides[1].images and sides[0].images != sides[1].images:
+        notes.append(note_words(("other_images", {}), language))
     if sides[0].task == "binary" and sides[0].columns != sides[1].columns:
         first: Note = ("positive_of_first", {"label": sides[0].columns[1]})
         notes.append(note_words(first, language))

@@ -246,7 +246,7 @@ def _told(seen: Seen, pick: Choice, multilabel: bool) -> Selected:
 
 def _outline_reason(seen: Seen) -> str:
     worst = min(seen.dice, key=lambda name: seen.dice[name])
-    return f"Expected to be outlined badly: '{worst}', Dice {seen.dice[worst]:.2f}."
+    return f"Expected to be outlined worst: '{worst}', Dice {seen.dice[worst]:.2f}."
 
 
 def _reason(seen: Seen, pick: Choice, multilabel: bool) -> str:

@@ -19,6 +19,7 @@ from diaphane.privacy import Pseudonymiser
 from diaphane.report import Note
 
 TABLE, PLAN, METRICS, CURVES = "predictions.csv", "plan.yaml", "metrics.json", "metrics.csv"
+FINGERPRINT = "fingerprint.json"
 _CHANCE = "probability:"
 _MASKS = ("dice", "hd95", "surface_distance")
 
@@ -52,6 +53,8 @@ class Side:
         Cases left out because the side was trained on them.
     plan, epochs:
         Of a run.
+    images:
+        What a run's images were like, in numbers; empty where that is not known.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Side:
     plan: Mapping[str, Any] = field(default_factory=dict)
     epochs: Sequence[Mapping[str, Any]] = ()
     notes: tuple[Note, ...] = ()
+    images: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,8 +125,17 @@ def _run(place: Path) -> Side:
     )
     return Side(
         side.name, side.task, side.columns, side.cases, keyed=True, plan=plan,
-        epochs=_epochs(place / CURVES),
+        epochs=_epochs(place / CURVES), images=_images(place / FINGERPRINT),
     )  # fmt: skip
+
+
+def _images(path: Path) -> dict[str, Any]:
+    """What a run's fingerprint tells of its images."""
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return {key: facts[key] for key in ("height", "width", "slices", "intensity")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _about(folder: Path) -> dict[str, Any]:

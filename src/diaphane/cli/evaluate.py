@@ -155,12 +155,15 @@ def _tell(done: EvaluationSummary, split: str, *, quiet: bool) -> None:
     say(f"{split}: {found.n} cases of {found.groups} groups{left}", quiet=quiet)
     labels = [name for name in found.metrics if name.startswith("dice:")]
     shown = (*_SHOWN[:6], *labels[:_MOST_LABELS], *_SHOWN[6:])
-    width = max([18, *(len(name) + 2 for name in labels)])
+    undefined = dict(found.settings.get("undefined", {}))
+    if found.task == "segmentation" and found.n and found.metrics["dice"].value is None:
+        undefined["dice"] = "neither the truth nor the masks hold a label"
+    width = max([18, *(len(name) + 2 for name in (*labels, *undefined))])
     for name in shown:
         figure = found.metrics.get(name)
         if figure is not None and figure.value is not None:
             say(f"  {name:{width}}{figure_words(figure)}", quiet=quiet)
-    for name, reason in found.settings.get("undefined", {}).items():
+    for name, reason in undefined.items():
         say(f"  {name:{width}}undefined: {reason}", quiet=quiet)
     if done.unlike_training:
         say(f"  {done.unlike_training} cases are unlike the training set", quiet=quiet)

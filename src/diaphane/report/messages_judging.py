@@ -35,6 +35,9 @@ JUDGING: Mapping[str, str] = {
     "verdict.after": mark("after"),
     "verdict.recalibration": mark("Recalibration of %(title)s"),
     "verdict.trained_on": mark("%(count)s cases are left out, as it was trained on them."),
+    "verdict.other_images": mark(
+        "The runs saw different images: cases of the same name may be different cases."
+    ),
     "verdict.positive_of_first": mark(
         "Sensitivity is for '%(label)s', the positive class of the first."
     ),
