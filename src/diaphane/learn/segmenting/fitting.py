@@ -59,7 +59,7 @@ def fit_to_budget(
     Where it would take more than a quarter of the time, windows overlap less and are not
     mirrored; and at least ten cases are planned for in any case.
     """
-    each, export = measured(plan, store, members[0], device)
+    each, export = measured(plan, store, members[0], device, most=0.1 * budget.seconds)
     said = []
     judged = _judged(store, members)
     lighter: list[dict[str, Any]] = [
@@ -94,7 +94,13 @@ def fit_to_budget(
     if folds < plan.folds:
         judging = min(judging, case * max(1.0, 0.25 * len(judged)))
     steps = budget.steps(_LOOKS * each, folds, judging + after, most=_MOST)
-    said.append(f"a step takes {each:.2f} s here: {steps} steps fit into the time allowed.")
+    if steps * folds * _LOOKS * each + judging + after > budget.left():
+        said.append(
+            f"a step takes {each:.2f} s here. warning: the time budget is too short for this "
+            "dataset; it will be passed."
+        )
+    else:
+        said.append(f"a step takes {each:.2f} s here: {steps} steps fit into the time allowed.")
     # A look takes one case or more; it shall be a twentieth of the time between looks.
     look = _windows(plan.model_copy(update={"overlap": 0.0, "mirror": ()}), store, judged)
     rare = int(np.ceil(look / (0.05 * 3 * plan.batch)))
@@ -125,15 +131,24 @@ def _windows(plan: SegmentationPlan, store: MaskStore, cases: list[int]) -> floa
 
 
 def measured(
-    plan: SegmentationPlan, store: MaskStore, member: Member, device: torch.device, count: int = 5
+    plan: SegmentationPlan,
+    store: MaskStore,
+    member: Member,
+    device: torch.device,
+    *,
+    count: int = 5,
+    most: float = float("inf"),
 ) -> tuple[float, float]:
-    """Seconds of a step on this machine, patches included, and of an export; nothing is kept."""
+    """Seconds of a step on this machine, patches included, and of an export; nothing is kept.
+
+    ``count`` steps are taken, or two where they take more than ``most`` seconds.
+    """
     with tempfile.TemporaryDirectory() as room:
         looks = Looks(Path(room) / "metrics.csv", tuple(plan.labels))
         task = Task(plan, store, Path(room) / "none.safetensors", looks, device)
         pupil = Pupil(task, 0, member)
-        seconds = []
-        for _ in range(count):
+        seconds: list[float] = []
+        while len(seconds) < count and (len(seconds) < 2 or sum(seconds) < most):
             began = time.monotonic()
             pupil.one_step()
             if device.type == "cuda":
