@@ -106,6 +106,17 @@ def test_tables_as_tools_write_them(stacks, tmp_path, header, line):
     assert done.evaluation.settings["positive"] == "malignant"
 
 
+def test_a_decimal_comma_between_semicolons(stacks, tmp_path):
+    lines = [f"images/s{i:02d};{chance(i):.3f}".replace(".", ",") for i in range(12)]
+    (tmp_path / "t.csv").write_text("\n".join(["case;probability", *lines]) + "\n")
+    judge(tmp_path / "t.csv", stacks, tmp_path / "o")
+    written = [float(r["probability:malignant"]) for r in rows(tmp_path / "o/predictions.csv")]
+    assert written == pytest.approx([round(chance(i), 3) for i in range(12)])
+    (tmp_path / "t.csv").write_bytes("case,probability\nimages/sé,0.5\n".encode("latin-1"))
+    with pytest.raises(DatasetError, match="CSV UTF-8"):
+        judge(tmp_path / "t.csv", stacks, tmp_path / "p")
+
+
 def test_semicolons_and_a_byte_order_mark(stacks, tmp_path):
     text = "case;score\n" + "".join(f"s{i:02d};{chance(i)}\n" for i in range(12))
     (tmp_path / "t.csv").write_text("﻿" + text)

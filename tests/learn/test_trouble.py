@@ -272,3 +272,11 @@ def test_a_given_plan_takes_the_positive_class_of_a_column(pictures, small, tmp_
     wrong = TrainOptions(threads=1, positive="label=purple")
     with pytest.raises(UsageError, match="not a class"):
         train(pictures, tmp_path / "run", small, wrong)
+
+
+def test_a_plan_for_other_labels_names_them(pictures, small, tmp_path):
+    other = small.with_changes(
+        {"label_columns": ["x"], "classes": {"x": ["0", "1"]}, "positive": {"x": "1"}}
+    )
+    with pytest.raises(PlanError, match="no label 'x'"):
+        train(pictures, tmp_path / "run", other, ONE)

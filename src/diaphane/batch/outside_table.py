@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ CASE_COLUMNS = (
 )  # fmt: skip
 SINGLE_COLUMNS = ("probability", "score", "prediction", "prob", "p", "y_score", "y_prob")
 _PREFIXES = ("probability:", "probability_", "prob_", "p:", "p_", "score_", "score:")
+_COMMA = re.compile(r"^(\s*[01]?),(\d+(?:[eE]-?\d+)?\s*)$")
 _ROUNDING = 0.02
 """How far a row's sum may lie from 1 through rounding; it is then divided out."""
 
@@ -98,11 +100,17 @@ def _rows(path: Path) -> tuple[list[str] | None, list[list[str]]]:
     """Header, or ``None`` where all is numbers, and rows as long as it."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            "The table is not UTF-8 text.", path=path, remedy="Save the table as 'CSV UTF-8'."
+        ) from error
+    except OSError as error:
         raise DatasetError(f"The table cannot be read: {error}.", path=path) from error
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
     rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if any(row)]
+    if delimiter == ";":  # where the comma is the decimal point
+        rows = [[_COMMA.sub(r"\1.\2", cell) for cell in row] for row in rows]
     if not rows:
         raise DatasetError("The table is empty.", path=path)
     for number, row in enumerate(rows, start=1):
@@ -178,9 +186,9 @@ def _check_text(
     """Refuse a column of words: a class, not its probability."""
     for k, (column, title) in enumerate(zip(columns, titles, strict=True)):
         if np.isnan(values[:, k]).all():
-            example = next((row[column] for row in rows if row[column].strip()), "nothing")
+            example = next((f"'{row[column]}'" for row in rows if row[column].strip()), "nothing")
             raise DatasetError(
-                f"The column '{title}' holds '{example}', not probabilities.",
+                f"The column '{title}' holds {example}, not probabilities.",
                 path=path,
                 remedy="Write the probability of each class, from 0 to 1.",
             )

@@ -79,6 +79,8 @@ class PlanFile(BaseModel):
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
             said = first["msg"].removeprefix("Value error, ").rstrip(".") + "."
+            if first["type"] == "extra_forbidden":
+                said = "there is no such key."
             raise PlanError(
                 f"plan key '{key}': {said}" if key else said,
                 path=path,

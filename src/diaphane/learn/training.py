@@ -228,6 +228,7 @@ def _decide(
         decided = given
         if isinstance(given, Plan):
             check_labels(opened)
+            _require_columns(given, opened)
         if not resumed:
             facts, _ = fingerprint(
                 opened, threads=voice.threads, progress=voice.progress,
@@ -300,6 +301,16 @@ def _overridden(decided: AnyPlan, chosen: TrainOptions, opened: Dataset, *, give
         asked = asked_positive(chosen.positive, decided.label_columns, decided.classes)
         changes["positive"] = {**decided.positive, **asked}
     return decided.with_changes(changes) if changes else decided
+
+
+def _require_columns(plan: Plan, opened: Dataset) -> None:
+    """Refuse a plan for other label columns than the dataset has."""
+    lost = [column for column in plan.label_columns if column not in opened.label_columns]
+    if lost:
+        raise PlanError(
+            f"plan key 'label_columns': the dataset has no label '{lost[0]}'.",
+            remedy=f"It has: {', '.join(opened.label_columns) or 'none'}.",
+        )
 
 
 def _require_for_masks(chosen: TrainOptions) -> None:
