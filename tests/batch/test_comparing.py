@@ -144,6 +144,19 @@ def test_two_runs(evaluated, stacks, tmp_path):
     )
 
 
+def test_runs_are_ordered_by_their_scores(evaluated, stacks, tmp_path):
+    a = run_of(tmp_path / "a", evaluated, stacks, "base", 0.0)
+    plain = batch.compare(a, a, rounds=20)
+    table = rows(a / "predictions.csv")
+    for row in table:
+        p = float(row["probability:malignant"])
+        row |= {"order:benign": p, "order:malignant": 1 - p}
+    write_csv(a / "predictions.csv", list(table[0]), [list(row.values()) for row in table])
+    turned = batch.compare(a, a, rounds=20)
+    assert turned.differences["auc"].model == pytest.approx(1 - plain.differences["auc"].model)
+    assert turned.differences["brier"] == plain.differences["brier"]
+
+
 def test_runs_of_other_images_are_said_to_be(evaluated, stacks, tmp_path):
     a = run_of(tmp_path / "a", evaluated, stacks, "base", 0.0)
     b = run_of(tmp_path / "b", evaluated, stacks, "wide", 0.3)

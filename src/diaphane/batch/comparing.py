@@ -129,13 +129,16 @@ def compare(
         task: Task = a.task  # type: ignore[assignment]  # checked in _common_columns
         labels = _labels(a, b, keys, columns)
         chances = [np.array(part, dtype=np.float64) for part in values]
+        orders = [_scores(side, keys, columns) for side in (a, b)]
         found = paired_bootstrap(
             labels, chances[1], chances[0], groups, metrics=_metrics(task, columns),
-            task=task, classes=columns, seed=seed, rounds=rounds,
+            task=task, classes=columns, orders=(orders[1], orders[0]), seed=seed, rounds=rounds,
         )  # fmt: skip
         curves = [
-            evaluate_classification(labels, p, task=task, classes=columns, rounds=0).curves
-            for p in chances
+            evaluate_classification(
+                labels, p, task=task, classes=columns, order=order, rounds=0
+            ).curves
+            for p, order in zip(chances, orders, strict=True)
         ]
     summary = ComparisonSummary(
         names, a.task, len(keys), len(set(groups)), only, found, _plan_changes(a.plan, b.plan),
@@ -197,6 +200,14 @@ def _common_columns(a: Side, b: Side) -> tuple[str, ...]:
     if set(a.columns) != set(b.columns):
         raise UsageError(f"The classes differ: {', '.join(a.columns)} and {', '.join(b.columns)}.")
     return a.columns
+
+
+def _scores(side: Side, keys: Sequence[str], columns: Sequence[str]) -> NDArray[np.float64] | None:
+    """What a side's cases are ordered by ``(n, classes)``; ``None``: by their probabilities."""
+    if not all(side.cases[key].order for key in keys):
+        return None
+    place = [side.columns.index(name) for name in columns]
+    return np.array([[side.cases[key].order[k] for k in place] for key in keys], dtype=np.float64)
 
 
 def _ordered(side: Side, key: str, columns: Sequence[str]) -> list[float | None]:

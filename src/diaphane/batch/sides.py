@@ -20,17 +20,21 @@ from diaphane.report import Note
 
 TABLE, PLAN, METRICS, CURVES = "predictions.csv", "plan.yaml", "metrics.json", "metrics.csv"
 FINGERPRINT = "fingerprint.json"
-_CHANCE = "probability:"
+_CHANCE, _ORDER = "probability:", "order:"
 _MASKS = ("dice", "hd95", "surface_distance")
 
 
 @dataclass(frozen=True)
 class SideCase:
-    """A case as one side scored it: group, true class ("" for masks), values in column order."""
+    """A case as one side scored it: group, true class ("" for masks), values in column order.
+
+    ``order`` are the scores that cases are ordered by, where these are not the values.
+    """
 
     group: str
     label: str
     values: tuple[float | None, ...]
+    order: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +181,8 @@ def _scored_table(table: Path, name: str, *, keyed: bool, about: Mapping[str, An
     classes = tuple(key.removeprefix(_CHANCE) for key in columns)
     kind = "segmentation" if not chances else "binary" if len(classes) == 2 else "multiclass"
     task = str(about.get("task") or kind)
+    orders = [f"{_ORDER}{name}" for name in classes]
+    orders = orders if chances and set(orders) <= set(rows[0]) else []
     cases: dict[str, SideCase] = {}
     seen = 0
     for row in rows:
@@ -187,11 +193,12 @@ def _scored_table(table: Path, name: str, *, keyed: bool, about: Mapping[str, An
             raise DatasetError(f"The case '{row['case']}' stands twice.", path=table)
         try:
             values = tuple(float(row[key]) if row[key] else None for key in columns)
+            order = tuple(float(row[key]) for key in orders)
         except (TypeError, ValueError) as error:
             raise DatasetError(f"Case '{row['case']}': {error}.", path=table) from error
         if chances and None in values:
             raise DatasetError(f"The case '{row['case']}' has no probability.", path=table)
-        cases[row["case"]] = SideCase(row["group"], row.get("label") or "", values)
+        cases[row["case"]] = SideCase(row["group"], row.get("label") or "", values, order)
     called = str(about.get("name") or name)
     return Side(called, task, classes, cases, keyed, seen)
 

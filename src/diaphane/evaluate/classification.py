@@ -177,20 +177,22 @@ def paired_bootstrap(
     task: Task | None = None,
     classes: Sequence[str] | None = None,
     threshold: float = 0.5,
+    orders: tuple[NDArray[Any] | None, NDArray[Any] | None] = (None, None),
     seed: int = 0,
     rounds: int = 2000,
     level: float = 0.95,
 ) -> dict[str, Difference]:
     """Is the model better than the baseline on the same patients?
 
-    ``model`` and ``baseline`` are probabilities as in :func:`evaluate_classification`;
-    ``classes`` names those of figures such as "auc:CLASS".
+    ``model`` and ``baseline`` are probabilities as in :func:`evaluate_classification`, and
+    ``orders`` the ``order`` of each; ``classes`` names those of figures such as "auc:CLASS".
     """
     y, p, kind = _checked(labels, model, task)
     _, q, _ = _checked(labels, baseline, kind)
     names = tuple(classes) if classes is not None else tuple(str(k) for k in range(p.shape[1]))
-    first = _Judge(y, p, kind, names, threshold)
-    second = replace(first, chance=q)
+    one, other = (None if o is None else _checked(labels, o, kind)[1] for o in orders)
+    first = _Judge(y, p, kind, names, threshold, ranked=one)
+    second = replace(first, chance=q, ranked=other)
 
     def chosen(judge: _Judge) -> Measure:
         def figures(weights: Floats) -> Figures:

@@ -61,7 +61,8 @@ class Judgement:
     ``figures`` are out of fold and cross-fitted, or of the scored part of a single split
     (``about["split"]`` says which, under the data set's own name); ``None`` when nothing can be scored.
     ``cases`` ``(n,)`` are the indices in the store of those that ``labels`` and ``probability``
-    are about.
+    are about; ``order`` are the scores that these are ordered by where the probabilities are
+    cross-fitted.
     """
 
     calibration: Calibration
@@ -74,6 +75,7 @@ class Judgement:
     probability: Floats
     groups: tuple[str, ...]
     cases: NDArray[np.int64]
+    order: Floats | None = None
 
 
 def held_out(
@@ -174,7 +176,7 @@ def judge(
             about["calibration_slope"] = calibration_slope(labels_at, probability[:, 1])
     return Judgement(
         calibration, sets, tuple(points), unlike, figures, about,
-        labels_at, probability, tuple(names), judged,
+        labels_at, probability, tuple(names), judged, order,
     )  # fmt: skip
 
 

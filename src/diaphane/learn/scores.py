@@ -15,10 +15,12 @@ def write_predictions(path: Path, plan: Plan, store: CaseStore, judgement: Judge
 
     Columns: ``case`` and ``group`` (pseudonyms), ``split`` ("out_of_fold", or the part that was
     scored), ``label`` (in a multi-label task the labels present, joined by ``|``), and
-    ``probability:CLASS``, of two classes the positive one last.
+    ``probability:CLASS``, of two classes the positive one last; and ``order:CLASS``, by which cases
+    are ordered where probabilities are cross-fitted.
     """
-    classes = plan.class_names
-    header = ("case", "group", "split", "label", *(f"probability:{name}" for name in classes))
+    classes, order = plan.class_names, judgement.order
+    header = ["case", "group", "split", "label", *(f"probability:{name}" for name in classes)]
+    header += [] if order is None else [f"order:{name}" for name in classes]
     split = str(judgement.about["split"])
     rows = []
     for place, number in enumerate(judgement.cases):
@@ -28,5 +30,6 @@ def write_predictions(path: Path, plan: Plan, store: CaseStore, judgement: Judge
         else:
             label = classes[int(truth)]
         chances = [repr(float(p)) for p in judgement.probability[place]]
-        rows.append([row.key, row.group, split, label, *chances])
+        scores = [] if order is None else [repr(float(p)) for p in order[place]]
+        rows.append([row.key, row.group, split, label, *chances, *scores])
     write_table(path, header, rows)
