@@ -90,6 +90,7 @@ def deidentify(
     from diaphane.acquire.frames import try_pixels
     from diaphane.batch.tables import Refusal, write_refusals
     from diaphane.core.errors import UsageError
+    from diaphane.privacy.dicom.files import inside
     from diaphane.privacy.dicom.folder import Order, deidentify_folder
     from diaphane.privacy.dicom.people import Naming, check_format, read_codes
     from diaphane.privacy.dicom.profile import Profile
@@ -105,6 +106,8 @@ def deidentify(
         raise UsageError("--against goes with --check.")
     if report is not None:
         check_changes(report)
+        if inside(report, source) or (link is not None and inside(report, link)):
+            raise UsageError("The report must not lie in the input, nor be the link table.")
     naming = Naming(
         None if ids is None else read_codes(ids),
         None if id_format is None else check_format(id_format),

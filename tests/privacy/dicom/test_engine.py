@@ -350,3 +350,11 @@ def test_a_second_time_does_not_deny_the_first(first, second, dates, codes):
     said = [code.CodeValue for code in data.DeidentificationMethodCodeSequence]
     assert sorted(said) == ["113100", "113105", *codes]
     assert "Wybiqufoka" not in str(data)
+
+
+def test_a_text_of_which_nothing_stays_is_not_empty():
+    """Its type is not known, and one of type 1 has a value."""
+    data = ct()
+    data.LUTLabel, data.TextValue = "Wybiqufoka", "Nightingale"
+    through(data)
+    assert data.LUTLabel == data.TextValue == "REMOVED"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import stat
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -274,15 +275,43 @@ def test_input_and_output_are_kept_apart(tmp_path, places):
         Order(tmp_path / places[0], tmp_path / places[1])
 
 
-def test_the_link_table_lies_outside_the_output(tmp_path):
+@pytest.mark.parametrize("place", ["in", "out"])
+def test_the_link_table_lies_outside_the_input_and_output(tmp_path, place):
     with pytest.raises(UsageError, match="link"):
-        Order(tmp_path / "in", tmp_path / "out", link=tmp_path / "out" / "link.csv")
+        Order(tmp_path / "in", tmp_path / "out", link=tmp_path / place / "link.csv")
+
+
+def test_an_archive_is_refused_by_name(two, tmp_path):
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        archive.write(next(two.rglob("00.dcm")), "00.dcm")
+    with pytest.raises(UsageError, match="Unpack"):
+        deidentify_folder(Order(tmp_path / "in.zip", tmp_path / "out"))
+
+
+@pytest.mark.parametrize("charset", [None, "ISO_IR 100", "ISO_IR 192"])
+def test_a_name_comes_back_in_its_own_letters(two, tmp_path, charset):
+    path = next(two.rglob("00.dcm"))
+    data = dcmread(path)
+    data.SpecificCharacterSet = "ISO_IR 192"
+    data.PatientName = "Yamada^Tarou=山田^太郎=やまだ^たろう"
+    data.save_as(path)
+    link, out, results = tmp_path / "link.csv", tmp_path / "out", tmp_path / "results"
+    deidentify_folder(Order(path, out, link=link))
+    result = dcmread(next(out.rglob("*.dcm")))
+    result.SpecificCharacterSet = charset
+    result.SegmentLabel = "Läsion" if charset else "lesion"
+    results.mkdir()
+    result.save_as(results / "seg.dcm")
+    reidentify_folder(results, tmp_path / "back", link)
+    given = dcmread(tmp_path / "back" / "seg.dcm")
+    assert given.PatientName == "Yamada^Tarou=山田^太郎=やまだ^たろう"
+    assert given.SegmentLabel == result.SegmentLabel
 
 
 @pytest.mark.parametrize(
     "text",
     ["id,code\n1,a\n2,a\n", "id,code\n1,../x\n", "id,code\n1\n", "id,code,days\n1,a,x\n",
-     "id,code\n1,a\n1,b\n"],
+     "id,code\n1,a\n1,b\n", "id,code,days\n1,a,99999999999\n"],
 )  # fmt: skip
 def test_tables_of_codes_that_are_wrong(tmp_path, text):
     path = tmp_path / "map.csv"
@@ -331,6 +360,9 @@ def test_wrong_usage(tmp_path):
     assert diaphane("deidentify", *places, "--retain", "names").returncode == 2
     assert diaphane("deidentify", *places).returncode == 3
     assert diaphane("deidentify", *places, "--report", "x.pdf").returncode == 2
+    assert diaphane("deidentify", *places, "--report", places[0] / "x.csv").returncode == 2
+    link = tmp_path / "link.csv"
+    assert diaphane("deidentify", *places, "--report", link, "--link", link).returncode == 2
 
 
 def test_several_processes_write_the_same_as_one(tmp_path):

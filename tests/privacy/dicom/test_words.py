@@ -7,7 +7,7 @@ import pytest
 from diaphane.privacy.dicom.words import cleaned, identifiers_of, scrubbed
 
 WHO = identifiers_of(
-    names=["Nightingale^Florence", "van der Berg^Jan", "Müller^Zoë", "山田^太郎"],
+    names=["Nightingale^Florence", "van der Berg^Jan", "Müller^Zoë", "Sørensen^A", "山田^太郎"],
     numbers=["NHS-1820", "4711", "AB12345", "83914627", "ACQ7719035"],
     places=["St Thomas Hospital", "Chest Clinic Crimea"],
     dates=["18200512"],
@@ -40,7 +40,7 @@ def test_only_words_of_technique_stay(text, left):
         "scan of 4711", "NHS-1820", "nhs-1820 again", "1820-05-12", "12.05.1820", "18200512",
         "AB12345", "prefixAB12345", "山田さん", "Crimea", "Thomas", "839-14-627", "839 146 27",
         "83.914.627", "AB-123.45", "NHS 1820", "12 MAY 1820", "May 12th, 1820",
-        "12.5.1820", "ACQ-7719035", "7719035",
+        "12.5.1820", "ACQ-7719035", "7719035", "MUELLER", "Sorensen", "Soerensen",
     ],
 )  # fmt: skip
 def test_identifiers_are_found_however_written(text):

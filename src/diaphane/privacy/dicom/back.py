@@ -23,6 +23,7 @@ _MARKS = (
     "PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence",
     "LongitudinalTemporalInformationModified",
 )  # fmt: skip
+_UTF8 = "ISO_IR 192"
 _PATIENT, _STUDY = LINKED[:5], LINKED[5:]
 
 
@@ -99,6 +100,8 @@ def restore(data: Any, table: LinkTable) -> None:
             element.value = values if many else values[0]
         elif moved and element.VR in ("DA", "DT") and element.value and element.VM == 1:
             element.value = moved_date(str(element.value), days) or element.value
+    if not all(text.isascii() for text in (*patient.values(), *study.values())):
+        _write_in_utf8(data)
     for name in (*_PATIENT, *_STUDY):
         value = (patient if name in _PATIENT else study).get(name)
         if value is not None:
@@ -109,6 +112,15 @@ def restore(data: Any, table: LinkTable) -> None:
         if name in data:
             delattr(data, name)
     data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
+
+
+def _write_in_utf8(data: Any) -> None:
+    """Have every text, all of which were read by now, written in a set that holds any name."""
+    data.SpecificCharacterSet = _UTF8
+    for _, element in walk(data):
+        for item in element.value or () if element.VR == "SQ" else ():
+            if "SpecificCharacterSet" in item:
+                item.SpecificCharacterSet = _UTF8
 
 
 def _plain(data: Any) -> Iterator[Any]:

@@ -263,8 +263,9 @@ class _Work:
                 self._replace_uids(element, where)
         elif keyword in content.CODED and content.is_code(data):
             return  # clean_code was there
-        elif vr in TEXT:
-            self._clean_text(element, where, technical=keyword in technical_attributes())
+        elif vr in TEXT:  # of what is empty now nobody knows whether it may be
+            if not self._clean_text(element, where, technical=keyword in technical_attributes()):
+                element.value = dummy(vr)
         elif vr == "CS":
             plain = all(_CODE_STRING.match(text) for text in strings(element))
             self._clean_text(element, where, technical=plain)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,10 +73,16 @@ def dicom_files(source: Path) -> tuple[list[Path], int]:
     ------
     EmptyInput
         There is no such place, or no DICOM file in it.
+    UsageError
+        It is an archive.
     """
     if not source.exists():
         raise EmptyInput("There is no such file or folder.", path=source)
     if source.is_file():
+        if not _is_dicom(source) and zipfile.is_zipfile(source):
+            raise UsageError(
+                "An archive is not read here.", path=source, remedy="Unpack it and give the folder."
+            )
         return [source], 0
     found, others = [], 0
     for folder, folders, names in os.walk(source):

@@ -16,7 +16,6 @@ from diaphane.core.errors import DiaphaneError, PrivacyError, UnreadableFile, Us
 from diaphane.core.files import replacing
 from diaphane.core.protocols import Progress, silent
 from diaphane.privacy.audit import AuditChain
-from diaphane.privacy.dicom.comments import without_comments
 from diaphane.privacy.dicom.content import refuse_uncleanable
 from diaphane.privacy.dicom.engine import Change, Deidentifier, Subject
 from diaphane.privacy.dicom.files import (
@@ -27,6 +26,7 @@ from diaphane.privacy.dicom.files import (
     leniently,
     read_object,
 )
+from diaphane.privacy.dicom.hidden import clear_hidden
 from diaphane.privacy.dicom.identity import LINKED, Whose, whose
 from diaphane.privacy.dicom.people import Coded, LinkTable, Naming, name_patients
 from diaphane.privacy.dicom.profile import Profile
@@ -81,8 +81,10 @@ class Order:
             keep_apart(self.out, self.previews)
             if not self.profile.cleans_pixels:
                 raise UsageError("Pictures of what is blanked need --clean pixels.")
-        if self.link is not None and inside(self.link, self.out):
-            raise UsageError("The link table must not lie in the output.", path=self.link)
+        for place in (self.source, self.out):
+            if self.link is not None and inside(self.link, place):
+                reason = "The link table must not lie in the input or output."
+                raise UsageError(reason, path=self.link)
 
 
 @dataclass(frozen=True)
@@ -302,12 +304,11 @@ def _change(task: _Task) -> tuple[tuple[Change, ...], dict[str, str]] | Exceptio
         worker = _Here.worker
         worker.uids.clear()
         boxes = _text_in(data, setting, task)
+        hidden = clear_hidden(data, task.subject.identifiers)
         changes = worker.apply(data, task.subject)
-        if "PixelData" in data and data.file_meta.TransferSyntaxUID.is_encapsulated:
-            data["PixelData"].value = without_comments(data.PixelData)
         if boxes is not None:
             blank(data, boxes)
-            changes += [Change("(7FE0,0010)", "PixelData", "cleaned")] if boxes else []
+        changes += [Change("(7FE0,0010)", "PixelData", "cleaned")] if boxes or hidden else []
         with replacing(task.target) as beside:
             data.save_as(beside, enforce_file_format=True)
         return tuple(changes), {new: old for old, new in worker.uids.items()}

@@ -21,6 +21,7 @@ _HEADER = ("kind", "new", "attribute", "original")
 _PATIENT_ID = "PatientID"
 _DAYS = "DateShift"
 _KNOWN_AS = "KnownAs"
+_MOST_DAYS = 36_525
 
 
 @dataclass(frozen=True)
@@ -137,8 +138,11 @@ def read_codes(path: Path) -> dict[str, tuple[str, int | None]]:
         if len(values) > 2 and values[2]:
             try:
                 days = int(values[2])
+                if abs(days) > _MOST_DAYS:
+                    raise ValueError
             except ValueError:
-                raise UsageError(f"Line {number}: days are a whole number.", path=path) from None
+                reason = f"Line {number}: days are a whole number of at most {_MOST_DAYS}."
+                raise UsageError(reason, path=path) from None
         if values[0] in found and found[values[0]] != (values[1], days):
             raise UsageError(f"Line {number}: this patient has a code already.", path=path)
         found[values[0]] = (values[1], days)

@@ -245,9 +245,10 @@ def identifiers_of(
     words: set[str] = set()
     whole: set[str] = set()
     for value in names:
-        for part in re.split(r"[\^=\s,.;\-_'’()]+", fold(value)):
-            if len(part) > 1 and part not in _PARTICLES:
-                words.add(part)
+        for written in {fold(value.casefold().translate(letters)) for letters in _SPELLINGS}:
+            for part in re.split(r"[\^=\s,.;\-_'’()]+", written):
+                if len(part) > 1 and part not in _PARTICLES:
+                    words.add(part)
     for value in numbers:
         text = fold(value).strip()
         whole.add(text)
@@ -268,30 +269,15 @@ def identifiers_of(
     return Identifiers(frozenset(words - {""}), frozenset(whole - {""}))
 
 
-_PARTICLES = frozenset(
-    [
-        "de",
-        "da",
-        "di",
-        "du",
-        "del",
-        "la",
-        "le",
-        "van",
-        "von",
-        "der",
-        "den",
-        "dr",
-        "mr",
-        "mrs",
-        "ms",
-        "prof",
-        "md",
-        "phd",
-        "jr",
-        "sr",
-    ]
+# As they are, and as those write them who have no such letters.
+_SPELLINGS = tuple(
+    str.maketrans(dict(pair.split(":") for pair in pairs.split()))
+    for pairs in ("", "ä:ae ö:oe ü:ue å:aa ø:oe æ:ae", "ø:o æ:a đ:d ł:l ð:d þ:th")
 )
+_PARTICLES = frozenset(
+    ("de", "da", "di", "du", "del", "la", "le", "van", "von", "der", "den", "dr", "mr", "mrs", "ms",
+     "prof", "md", "phd", "jr", "sr")
+)  # fmt: skip
 _COMMON = re.compile(r"^(?:hospital|clinic|medical|university|department|radiology|imaging)$")
 
 
