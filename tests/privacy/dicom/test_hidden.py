@@ -11,6 +11,7 @@ from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate, generate_frames
 
 from diaphane.core.errors import PrivacyError
+from diaphane.privacy.dicom.checking import check_folder
 from diaphane.privacy.dicom.comments import without_comments
 from diaphane.privacy.dicom.folder import Order, deidentify_folder
 from diaphane.privacy.dicom.hidden import clear_hidden
@@ -23,8 +24,12 @@ def through(data, tmp_path):
     (tmp_path / "in").mkdir()
     data.save_as(tmp_path / "in" / "a.dcm")
     assert NAME in data.PixelData
+    assert ("(7FE0,0010)", "text") in {
+        (x.where, x.what) for x in check_folder(tmp_path / "in").left
+    }
     outcome = deidentify_folder(Order(tmp_path / "in", tmp_path / "out"))
     assert outcome.refused == []
+    assert check_folder(tmp_path / "out", tmp_path / "in").left == []
     written = next((tmp_path / "out").rglob("*.dcm"))
     assert b"Nightingale" not in written.read_bytes()
     return dcmread(written)

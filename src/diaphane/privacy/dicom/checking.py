@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from diaphane.core.errors import PrivacyError
 from diaphane.core.protocols import Progress, silent
-from diaphane.privacy.dicom.comments import without_comments
 from diaphane.privacy.dicom.content import holds, is_official
 from diaphane.privacy.dicom.engine import technical_attributes
 from diaphane.privacy.dicom.files import DIRECTORY, dicom_files, leniently, read_object
 from diaphane.privacy.dicom.forms import walk
+from diaphane.privacy.dicom.hidden import clear_hidden
 from diaphane.privacy.dicom.identity import whose
 from diaphane.privacy.dicom.profile import Profile
 from diaphane.privacy.dicom.safe import kept_private
@@ -173,6 +174,10 @@ def _check(name: str, data: Any, study: Identifiers, originals: _Originals) -> l
         left.append(Leftover(name, "(0010,0020)", "identifier"))
     if holds(data.preamble or b"", who, 4):
         left.append(Leftover(name, "preamble", "identifier"))
+    if str(data.get("BurnedInAnnotation", "")) == "YES":
+        left.append(Leftover(name, "(0028,0301)", "text"))
+    if _hides(data, who):
+        left.append(Leftover(name, "(7FE0,0010)", "text"))
     parts = [p.replace(code, "") for p in Path(fold(name)).parts if not _PSEUDONYM.fullmatch(p)]
     if any(who.told_by(part) or _DATE_IN_TEXT.search(part) for part in parts):
         left.append(Leftover(name, "file name", "name"))
@@ -208,7 +213,7 @@ def _what(element: Any, who: Identifiers, uids: set[str], day: str | None, profi
         fine = profile.dates == "MODIFIED" and not any(v[:8] == day for v in values)
         return "" if kept or fine or profile.dates == "UNMODIFIED" or not values else "date"
     if isinstance(element.value, bytes):
-        return _in_bytes(element, who)
+        return _in_bytes(element.value, who) if element.tag.group != 0x7FE0 else ""
     if vr in ("AS", "TM"):
         return "identifier" if any(map(who.told_by, filter(_has_letters, values))) else ""
     if vr not in _TEXT or keyword == "DeidentificationMethod":
@@ -230,12 +235,17 @@ def _has_letters(text: str) -> bool:
     return any(c.isalpha() for c in text)
 
 
-def _in_bytes(element: Any, who: Identifiers) -> str:
-    """Identifiers in bulk data; in compressed pixels every comment."""
-    value = element.value
-    if element.tag.group != 0x7FE0:
-        return "identifier" if holds(value, who, 5 if len(value) < 1 << 20 else 7) else ""
-    return "text" if element.is_undefined_length and without_comments(value) != value else ""
+def _in_bytes(value: bytes, who: Identifiers) -> str:
+    """Identifiers in bulk data."""
+    return "identifier" if holds(value, who, 5 if len(value) < 1 << 20 else 7) else ""
+
+
+def _hides(data: Any, who: Identifiers) -> bool:
+    """Whether more is in the pixel data than the picture."""
+    try:
+        return clear_hidden(data, who)
+    except PrivacyError:
+        return True
 
 
 def _is_original(keyword: str, uid: str, originals: set[str], profile: Profile) -> bool:

@@ -89,4 +89,5 @@ def _without_bits(data: Any, pixels: bytes, mask: int) -> bytes:
     whole = len(pixels) - len(pixels) % (allocated // 8)
     words = np.frombuffer(pixels[:whole], f"{order}u{allocated // 8}")
     kept = words & words.dtype.type(~mask & (1 << allocated) - 1)
-    return kept.astype(words.dtype).tobytes() + pixels[whole:]
+    cleared: bytes = kept.astype(words.dtype).tobytes()
+    return cleared + pixels[whole:]
