@@ -344,3 +344,14 @@ def test_empty_masks_teach_nothing(tmp_path):
     dataset = open_dataset(write_masked(tmp_path / "set", [np.zeros((12, 14, 6))] * 6))
     with pytest.raises(DatasetError, match="All masks are empty"):
         plan_of(fingerprint(dataset)[0])
+
+
+def test_images_of_a_case_on_different_grids_are_refused_before_training(tmp_path):
+    folder = write_pictures(tmp_path / "set", 8, side=16, **{"file:side": lambda n: f"s{n}.png"})
+    for number in range(8):
+        picture(number, 16 if number else 20).save(folder / f"s{number}.png")
+    made = plan(folder, estimated=False)
+    assert made.plan.input.channels == 2
+    assert [case.error.problem for case in made.refused] == [
+        "The case's images are on different grids: 1 x 16 x 16, 1 x 20 x 20."
+    ]

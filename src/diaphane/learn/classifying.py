@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from diaphane.core.case import Case
-from diaphane.core.errors import PlanError
+from diaphane.core.errors import DatasetError, PlanError
 from diaphane.learn.budget import Budget
 from diaphane.learn.cache import Cache
 from diaphane.learn.cases import CaseStore, read_cases, require_cases, targets
@@ -154,7 +154,7 @@ class _Work:
             check_same(state, self.plan, digest, folder.path)
             folder.update_state(status="running")
         else:
-            divide(self.plan, store, target)  # refuses before anything is written
+            self._require_division(store, target)
             self.plan.write(folder.plan)
             folder.write_state(self._first_state(digest, len(store)))
         task = Task(
@@ -205,6 +205,20 @@ class _Work:
         if plan_hash(self.plan) == state.get("planned") != state.get("plan"):
             self.plan = self.settled.apply(self.plan)
             self.plan.write(self.folder.plan)
+
+    def _require_division(self, store: CaseStore, target: torch.Tensor) -> None:
+        """Refuse what cannot be divided, before anything is written."""
+        try:
+            divide(self.plan, store, target)
+        except DatasetError as error:
+            if not store.refused:
+                raise
+            first = store.refused[0].error
+            raise DatasetError(
+                f"{error.problem} {len(store.refused)} cases cannot be used, the first: "
+                f"{first.problem}",
+                remedy=first.remedy or error.remedy,
+            ) from error
 
     def _first_state(self, digest: str, cases: int) -> dict[str, Any]:
         here = plan_hash(self.plan)

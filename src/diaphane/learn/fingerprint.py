@@ -131,7 +131,9 @@ def check_labels(dataset: Dataset) -> None:
     if not dataset.label_columns:
         raise DatasetError(
             "The dataset has neither labels nor masks, so there is nothing to learn.",
-            remedy="Add a column 'label' (or 'label:NAME') or 'mask' to labels.csv.",
+            remedy="Write a labels.csv, which 'diaphane index' makes of DICOM and a table."
+            if dataset.kind == "dicom"
+            else "Add a column 'label' (or 'label:NAME') or 'mask' to labels.csv.",
         )
     _check_classes(dataset.label_columns, dataset.entries)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from diaphane.bundle import case_hash
 from diaphane.core.case import Case
+from diaphane.core.errors import NotApplicable
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
@@ -78,10 +79,20 @@ def look(case: Case, *, samples: int, thickness: bool) -> Seen:
         Intensities to keep per channel.
     thickness:
         Whether to measure how thick each label of the mask is, which takes time.
+
+    Raises
+    ------
+    NotApplicable
+        The case's images lie on different grids, which no network here takes.
     """
     volume = case.volume
+    if any(other.shape != volume.shape for other in case.volumes.values()):
+        shapes = ", ".join(" x ".join(map(str, v.shape)) for v in case.volumes.values())
+        raise NotApplicable(
+            f"The case's images are on different grids: {shapes}.",
+            remedy="Bring them to one grid (diaphane register), or give one of them.",
+        )
     every = [v.voxels if v.voxels.ndim == 4 else v.voxels[None] for v in case.volumes.values()]
-    every = [flat for flat in every if flat.shape[1:] == volume.shape]
     flat = every[0]
     coloured = len(case.volumes) > 1 or bool(len(flat) > 1 and (flat != flat[:1]).any())
     low, high = min(float(f.min()) for f in every), max(float(f.max()) for f in every)
