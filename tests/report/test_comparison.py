@@ -55,3 +55,13 @@ def test_the_page(tmp_path, lang, words):
     assert "<b>+0.010</b>" not in text
     assert text.count('class="chart"') == 2
     assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_a_single_epoch_of_several_networks_is_drawn(tmp_path):
+    once = [{"epoch": 0.0, "loss": 1.0}, {"epoch": 0.0, "loss": 0.8}]
+    page = Comparison(
+        names=("old", "new"), task="binary", n=4, groups=4, only=(0, 0), rows=[], curves=({}, {}),
+        plan=[], epochs=(once, once), facts={"seed": 0, "rounds": 9, "level": 0.95}, notes=[],
+    )  # fmt: skip
+    text = write_comparison(page, tmp_path / "c.html").read_text(encoding="utf-8")
+    assert text.partition("Training loss")[2].count("<circle") == 2

@@ -182,4 +182,5 @@ def _learning(
     if all(len(values) == 1 for values in by_epoch.values()):
         return [charts.Line(name, mean, dots=len(mean) < 4)]
     low = [(e, min(by_epoch[e])) for e in ordered]
-    return [charts.Line(name, mean, low, [(e, max(by_epoch[e])) for e in ordered])]
+    high = [(e, max(by_epoch[e])) for e in ordered]
+    return [charts.Line(name, mean, low, high, dots=len(mean) < 4)]
