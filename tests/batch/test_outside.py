@@ -12,6 +12,7 @@ from PIL import Image
 
 from diaphane import batch
 from diaphane.batch.matching import match_names
+from diaphane.batch.truth import likely_positive
 from diaphane.bundle import load_classifier
 from diaphane.core.errors import DatasetError, EmptyInput, UsageError
 from tables import rows, write_csv
@@ -343,3 +344,20 @@ def test_our_own_masks_are_judged_as_the_bundle_itself(segments, tmp_path):
     theirs = judge(tmp_path / "out", data, tmp_path / "b")
     assert theirs.evaluation.metrics == ours.evaluation.metrics
     assert theirs.evaluation.metrics["dice"].value < 1
+
+
+@pytest.mark.parametrize(
+    ("classes", "positive"),
+    [
+        (("malignant", "normal"), "malignant"),
+        (("covid", "normal"), "covid"),
+        (("Benign", "atypical"), "atypical"),
+        (("良性", "恶性"), "恶性"),
+        (("0", "1"), "1"),
+        (("a", "b"), None),
+        (("no", "none"), None),
+    ],
+)
+def test_the_positive_class_is_told_by_either_name(classes, positive):
+    assert likely_positive(classes) == positive
+    assert likely_positive(classes[::-1]) == positive

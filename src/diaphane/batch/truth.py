@@ -10,6 +10,15 @@ from diaphane.bundle import Manifest
 from diaphane.core.errors import DatasetError, UsageError
 from diaphane.report import Note
 
+_POSITIVE = (
+    "malignant", "cancer", "tumour", "tumor", "disease", "abnormal", "positive", "pos", "present",
+    "yes", "true", "pneumonia", "lesion", "恶性", "阳性", "异常", "1",
+)  # fmt: skip
+_NEGATIVE = frozenset({
+    "benign", "normal", "healthy", "negative", "neg", "control", "controls", "absent", "none", "no",
+    "false", "良性", "阴性", "正常", "健康", "0",
+})  # fmt: skip
+
 
 def label_columns(manifest: Manifest, dataset: Dataset, path: str | Path) -> tuple[str, ...]:
     """The data set's columns that hold the bundle's labels, one per ``manifest.label_columns``.
@@ -85,10 +94,17 @@ def positive_class(classes: Sequence[str], asked: str | None) -> tuple[str, Note
                 remedy=f"It has: {', '.join(classes)}.",
             )
         return asked, None
-    likely = (
-        "malignant", "cancer", "tumour", "tumor", "disease", "abnormal", "positive", "pos",
-        "present", "yes", "true", "pneumonia", "lesion", "1",
-    )  # fmt: skip
-    lower = {name.lower(): name for name in classes}
-    guessed = next((lower[word] for word in likely if word in lower), classes[-1])
+    guessed = likely_positive(classes) or classes[-1]
     return guessed, ("positive_guessed", {"label": guessed})
+
+
+def likely_positive(classes: Sequence[str]) -> str | None:
+    """The class whose name says that something is there, else that beside one that says nothing is.
+
+    ``None`` where no name tells.
+    """
+    lower = {name.lower(): name for name in classes}
+    named = next((lower[word] for word in _POSITIVE if word in lower), None)
+    others = [name for name in classes if name.lower() not in _NEGATIVE]
+    alone = others[0] if len(others) == 1 and len(classes) > 1 else None
+    return named or alone

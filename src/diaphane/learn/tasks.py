@@ -6,13 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from diaphane.batch.truth import likely_positive
 from diaphane.core.errors import DatasetError, PlanError, UsageError
 from diaphane.learn.facts import Fingerprint
 
-_LIKELY_POSITIVE = (
-    "malignant", "cancer", "tumour", "tumor", "disease", "abnormal", "positive", "pos", "present",
-    "yes", "true", "pneumonia", "lesion", "1",
-)  # fmt: skip
 _GRADED = ("none", "no", "minimal", "mild", "moderate", "severe", "very severe", "extreme")
 _ROMAN = ("0", "i", "ii", "iii", "iv", "v", "vi")
 _GRADE = re.compile(r"(?:grade|stage|score|level|class|g|t|kl|bi-?rads|pi-?rads)[ _-]*(\d+|[ivx]+)")
@@ -159,8 +156,4 @@ def asked_positive(
 
 def _guess(counts: Mapping[str, int], order: list[str]) -> str:
     """A name that says so, else the rarer class, else the last one."""
-    for wanted in _LIKELY_POSITIVE:
-        for value in order:
-            if value.lower() == wanted:
-                return value
-    return min(reversed(order), key=lambda value: counts[value])
+    return likely_positive(order) or min(reversed(order), key=lambda value: counts[value])
