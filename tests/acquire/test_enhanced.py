@@ -215,17 +215,25 @@ def test_enhanced_pet_that_cannot_become_suv(dicom, tmp_path, changes):
     assert [s.unit for s in find_series(path)] == ["Bq/ml"] * 2
 
 
-def test_object_that_was_stored_in_two_parts(dicom, tmp_path):
+@pytest.mark.parametrize("total", [2, 3, None])
+def test_object_that_was_stored_in_two_parts(dicom, tmp_path, total):
     for part in range(2):
 
         def half(data, _, part=part):
             data.ConcatenationUID, data.SOPInstanceUID = "1.2.3.50", f"1.2.3.{part + 1}"
+            if total is not None:
+                data.InConcatenationNumber = part + 1
+                data.InConcatenationTotalNumber = total
             for index, frame in enumerate(data.PerFrameFunctionalGroupsSequence):
                 place = [-10.0, -20.0, -(index + 4 * part) * 2.5]
                 frame.PlanePositionSequence[0].ImagePositionPatient = place
 
         dicom.enhanced(tmp_path / f"{part}.dcm", change=half)
-    assert read(tmp_path).shape == (8, 6, 8)
+    if total == 3:
+        with pytest.raises(errors.MissingSlice, match="1 of the 3 files"):
+            read(tmp_path)
+    else:
+        assert read(tmp_path).shape == (8, 6, 8)
 
 
 @pytest.mark.shared_data

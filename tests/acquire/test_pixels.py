@@ -268,6 +268,29 @@ def test_failed_jpeg_of_twelve_bits_names_the_extra(dicom, tmp_path):
         read(dicom.series(tmp_path, count=1, change=change))
 
 
+@pytest.mark.parametrize("kind", ["YBR_PARTIAL_422", "HSV"])
+def test_retired_colours_are_refused(dicom, tmp_path, kind):
+    def colour(data, _):
+        data.SamplesPerPixel, data.PhotometricInterpretation, data.PlanarConfiguration = 3, kind, 0
+        data.BitsAllocated, data.BitsStored, data.HighBit = 8, 8, 7
+        data.PixelData = bytes(6 * 8 * 3)
+
+    with pytest.raises(errors.UnreadableFile, match=kind):
+        read(dicom.radiograph(tmp_path / "a.dcm", colour))
+
+
+def test_colours_of_two_depths_are_refused(dicom, tmp_path):
+    def colour(data, index):
+        data.SOPClassUID, data.Modality = uid.SecondaryCaptureImageStorage, "OT"
+        data.SamplesPerPixel, data.PhotometricInterpretation, data.PlanarConfiguration = 3, "RGB", 0
+        bits = 16 if index == 2 else 8
+        data.BitsAllocated, data.BitsStored, data.HighBit = bits, bits, bits - 1
+        data.PixelData = np.full((6, 8, 3), 200, f"<u{bits // 8}").tobytes()
+
+    with pytest.raises(errors.MixedSeries, match="depths"):
+        read(dicom.series(tmp_path, change=colour))
+
+
 def test_wide_pixels_in_big_endian_are_refused(dicom, tmp_path):
     data = dicom.image()
     data.file_meta.TransferSyntaxUID = uid.ExplicitVRBigEndian

@@ -63,6 +63,8 @@ TAGS = {
     "radiopharmaceutical": 0x00540016,
     "detectors": 0x00540022,
     "concatenation": 0x00209161,
+    "concatenation_part": 0x00209162,
+    "concatenation_parts": 0x00209163,
     "units": 0x00541001,
     "suv_type": 0x00541006,
     **{f"overlay_{group:X}": group << 16 | 0x0010 for group in OVERLAY_GROUPS},

@@ -18,6 +18,7 @@ from diaphane.core.errors import (
     DuplicateSlice,
     GeometryError,
     InputError,
+    MissingSlice,
     MixedSeries,
     NoPixelData,
     NotApplicable,
@@ -128,11 +129,25 @@ def _of_objects(objects: Sequence[list[Header]], rejected: Rejected) -> Iterator
         objects = [[header for headers in objects for header in headers]]
     for headers in objects:
         try:
+            _require_parts(headers)
             planes = [plane for header in headers for plane in enhanced_planes(header)]
         except InputError as error:
             rejected.append((folder_of(headers), error))
         else:
             yield from split(planes)
+
+
+def _require_parts(headers: Sequence[Header]) -> None:
+    """Refuse an object stored in several files (PS3.3 C.7.6.16.2.2.4) of which one is not there."""
+    parts = {part for h in headers if (part := h.short("concatenation_part"))}
+    stated = {count for h in headers if (count := h.short("concatenation_parts"))}
+    missing = max(parts | stated, default=0) - len(parts)
+    if headers[0].concatenation and parts and missing > 0:
+        raise MissingSlice(
+            f"{missing} of the {missing + len(parts)} files that hold this object are missing.",
+            path=folder_of(headers),
+            remedy="Copy or export the series again.",
+        )
 
 
 def _of_images(images: Sequence[Plane], rejected: Rejected) -> Iterator[Part]:

@@ -136,6 +136,11 @@ class Header:
         raw = self.elements.values.get(TAGS[name], b"")
         return int.from_bytes(raw[:2], "little", signed=self.signed) if len(raw) >= 2 else None
 
+    def short(self, name: str) -> int | None:
+        """Unsigned number (US) of this name; ``None`` where absent."""
+        raw = self.elements.values.get(TAGS[name], b"")
+        return int.from_bytes(raw[:2], "little") if len(raw) >= 2 else None
+
     @property
     def has_pixels(self) -> bool:
         """Whether the file holds an image."""

@@ -30,11 +30,12 @@ from diaphane.acquire.headers import Header
 from diaphane.acquire.padding import replace_padding
 from diaphane.acquire.planes import Plane
 from diaphane.acquire.stored import is_inverted, stored_bits, stored_range, uses_modality_lut
-from diaphane.core.errors import InvalidVoxels, UnreadableFile
+from diaphane.core.errors import InvalidVoxels, MixedSeries, UnreadableFile
 
 Array = NDArray[Any]
 
 _INT16 = np.iinfo(np.int16)
+_OTHER_COLOURS = frozenset({"YBR_PARTIAL_422", "YBR_PARTIAL_420", "HSV", "ARGB", "CMYK"})
 
 
 class _DoesNotFit(Exception):
@@ -245,12 +246,24 @@ def _read_colour(
 ) -> Array:
     (_, first), members = files[0]
     (sample,) = decode(first, [members[0][1].frame])
+    if first.photometric in _OTHER_COLOURS:  # which the decoder leaves as they are stored
+        raise UnreadableFile(
+            f"Colours of the kind {first.photometric} are not read.",
+            path=first.path,
+            remedy="Convert the image to RGB.",
+        )
     out = np.empty((sample.shape[-1], *shape), sample.dtype)
 
     def work(item: FileOfPlanes) -> None:
         (_, header), inside = item
         frames = decode(header, [plane.frame for _, plane in inside])
         for (z, _), pixels in zip(inside, frames, strict=True):
+            if pixels.dtype != out.dtype:
+                raise MixedSeries(
+                    "One series holds colours of two depths.",
+                    path=header.path,
+                    remedy="Separate them, for example by exporting the series again.",
+                )
             out[:, z] = np.moveaxis(pixels, -1, 0)
 
     _run(work, files, threads)
