@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,6 +137,44 @@ def test_an_enhanced_object_gets_its_mask_frame_by_frame(tmp_path, form) -> None
     axis = _numbers(_groups(tmp_path / "sr.dcm")[0])[0]
     image = axis.ContentSequence[0].ContentSequence[0].ReferencedSOPSequence[0]
     assert (pixels[image.ReferencedFrameNumber - 1] == 40).any()
+
+
+def test_one_of_two_volumes_in_an_object_refers_to_its_own_frames(tmp_path, form) -> None:
+    path = dicom_sources.write_enhanced(tmp_path / "in", dicom_sources.blobs(SHAPE))
+    source = pydicom.dcmread(path)
+    own, pixels = source.PerFrameFunctionalGroupsSequence, source.pixel_array
+    later = deepcopy(own)
+    for frame in own:
+        frame.FrameContentSequence[0].TemporalPositionIndex = 1
+    for frame in later:
+        frame.FrameContentSequence[0].TemporalPositionIndex = 2
+    source.PerFrameFunctionalGroupsSequence = [*later, *own]  # the first volume comes last
+    pixels = np.concatenate([np.full_like(pixels, -800), pixels])
+    source.PixelData, source.NumberOfFrames = pixels.tobytes(), len(pixels)
+    source.save_as(path)
+    study = analysed(tmp_path / "in")
+    write_dicom(study, tmp_path, DicomForms(form))
+    np.testing.assert_array_equal(back(tmp_path / "seg.dcm", study), study.labels)
+    for frame in pydicom.dcmread(tmp_path / "seg.dcm").PerFrameFunctionalGroupsSequence:
+        (image,) = frame.DerivationImageSequence[0].SourceImageSequence
+        assert (pixels[image.ReferencedFrameNumber - 1] > -800).any()
+
+
+def test_an_object_in_two_files_gets_its_mask(tmp_path, form) -> None:
+    path = dicom_sources.write_enhanced(tmp_path / "in", dicom_sources.blobs(SHAPE), "sagittal")
+    whole = pydicom.dcmread(path)
+    frames, pixels = whole.PerFrameFunctionalGroupsSequence, whole.pixel_array
+    for part in (0, 1):
+        whole.PerFrameFunctionalGroupsSequence = frames[3 * part : 3 * part + 3]
+        whole.PixelData = pixels[3 * part : 3 * part + 3].tobytes()
+        whole.NumberOfFrames, whole.InConcatenationNumber = 3, part + 1
+        whole.SOPInstanceUID = whole.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{part + 1}"
+        whole.ConcatenationUID = "1.2.3.9"
+        whole.save_as(path.with_name(f"{part}.dcm"))
+    path.unlink()
+    study = analysed(tmp_path / "in")
+    write_dicom(study, tmp_path, DicomForms(form))
+    np.testing.assert_array_equal(back(tmp_path / "seg.dcm", study), study.labels)
 
 
 def test_one_slice(tmp_path, form) -> None:

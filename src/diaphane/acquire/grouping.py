@@ -138,7 +138,7 @@ def _of_objects(objects: Sequence[list[Header]], rejected: Rejected) -> Iterator
 
 
 def _require_parts(headers: Sequence[Header]) -> None:
-    """Refuse an object stored in several files (PS3.3 C.7.6.16.2.2.4) of which one is not there."""
+    """Refuse an object stored in several files (PS3.3 C.7.6.16) of which one is not there."""
     parts = {part for h in headers if (part := h.short("concatenation_part"))}
     stated = {count for h in headers if (count := h.short("concatenation_parts"))}
     missing = max(parts | stated, default=0) - len(parts)

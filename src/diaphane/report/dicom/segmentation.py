@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -123,10 +124,7 @@ class _Items:
         self._parts: dict[int, list[tuple[int, bytes]]] = {}
         self._positions: dict[int, bytes] = {}
         for frame in made.PerFrameFunctionalGroupsSequence:
-            z = 0
-            if "PlanePositionSequence" in frame and source.geometry.is_spatial:
-                corner = frame.PlanePositionSequence[0].ImagePositionPatient
-                z = round(float(source.geometry.to_index([float(v) for v in corner])[0]))
+            z = _slice_of(frame, source)
             indices = frame.FrameContentSequence[0].DimensionIndexValues
             places = [indices] if isinstance(indices, int) else list(indices)
             self._positions[z] = struct.pack(f"<{len(places) - 1}I", *places[1:])
@@ -149,6 +147,29 @@ class _Items:
         return _ITEM + struct.pack("<I", len(content)) + content
 
 
+def _slice_of(frame: Any, source: SourceImages) -> int:
+    """The slice of the volume where a frame lies."""
+    if "PlanePositionSequence" not in frame or not source.geometry.is_spatial:
+        return 0
+    corner = frame.PlanePositionSequence[0].ImagePositionPatient
+    return round(float(source.geometry.to_index([float(v) for v in corner])[0]))
+
+
+def _refer(made: Any, source: SourceImages) -> None:
+    """Each frame to the source frame that it was drawn on, where highdicom takes all of its place."""
+    frames = made.PerFrameFunctionalGroupsSequence
+    known = next((f for f in frames if f.get("DerivationImageSequence")), None)
+    if known is None:
+        return
+    for frame in frames:
+        frame.DerivationImageSequence = deepcopy(known.DerivationImageSequence)
+        item = frame.DerivationImageSequence[0].SourceImageSequence[0]
+        frame.DerivationImageSequence[0].SourceImageSequence = [item]
+        sop_class, uid, numbers = source.reference(_slice_of(frame, source))
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class, uid
+        item.ReferencedFrameNumber = numbers
+
+
 def _encoded(element: Any) -> bytes:
     """An element in explicit VR little endian."""
     from pydicom.filebase import DicomBytesIO
@@ -162,7 +183,7 @@ def _encoded(element: Any) -> bytes:
 
 def _for_source(labels: NDArray[Any], source: SourceImages) -> Any:
     """Labels as highdicom takes them: per source frame, or as a volume with its own grid."""
-    if not source.frames:
+    if not source.frames or source.is_part:
         import highdicom as hd
 
         return hd.Volume(
@@ -227,6 +248,8 @@ def _described(labels: NDArray[Any], outlined: Outlined, form: str) -> Any:
         specific_character_set=CHARACTERS,
         omit_empty_frames=True,
     )
+    if source.is_part:
+        _refer(made, source)
     if len(few) < len(descriptions):
         made.SegmentSequence = descriptions
     if any(concept(*segment.kind).scheme_designator == "99DIAPHANE" for segment in segments):

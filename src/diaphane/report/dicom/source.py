@@ -85,6 +85,12 @@ class SourceImages:
         """Whether one file holds several frames."""
         return any(_frame_count(image) > 1 for image in self.images)
 
+    @property
+    def is_part(self) -> bool:
+        """Whether the volume is not one whole multi-frame object, but one of several, or several."""
+        one = len(self.images) == 1 and len(self.frames) == _frame_count(self.first)
+        return self.is_multiframe and bool(self.frames) and not one
+
     def reference(self, z: int) -> tuple[str, str, list[int] | None]:
         """SOP class, SOP instance and frame number (from 1; ``None`` in single-frame images)."""
         number, frame = self.frames[z]
