@@ -9,6 +9,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import MPEG4HP41
 
 from diaphane.core.errors import PrivacyError
 from diaphane.privacy.dicom.checking import check_folder
@@ -119,6 +120,7 @@ def test_comments_of_tiles_and_boxes_of_jpeg_2000(tmp_path):
 
 def test_what_says_a_name_in_a_film_is_refused():
     data, _ = jpeg()
+    data.file_meta.TransferSyntaxUID = MPEG4HP41
     data.PixelData = encapsulate([b"\0\0\1\xb2 encoded for Nightingale "])
     who = identifiers_of(["Nightingale^F"], [], [])
     with pytest.raises(PrivacyError, match="as text"):

@@ -217,7 +217,7 @@ def holds(value: bytes, who: Identifiers, shortest: int) -> bool:
     for word in who.words:
         if len(word) < shortest:
             continue
-        for code in ("utf-8", "latin-1", "utf-16-le", "utf-16-be"):
-            if word.encode(code, "replace") in folded:
-                return True
+        codes = ("utf-8", "latin-1", "utf-16-le", "utf-16-be")
+        if any(text in folded for text in {word.encode(code, "replace") for code in codes}):
+            return True
     return False

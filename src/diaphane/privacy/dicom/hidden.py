@@ -11,7 +11,8 @@ from diaphane.privacy.dicom.comments import without_comments
 from diaphane.privacy.dicom.content import holds
 from diaphane.privacy.dicom.words import Identifiers
 
-_RLE = "1.2.840.10008.1.2.5"
+# Of MPEG-2, MPEG-4 and HEVC, in whose streams and containers no comment is looked for.
+_FILMS = "1.2.840.10008.1.2.4.10"
 # A name of this length stands by chance in no compressed data.
 _LONG = 7
 
@@ -26,8 +27,7 @@ def clear_hidden(data: Any, who: Identifiers) -> bool:
     Raises
     ------
     PrivacyError
-        For an overlay in compressed pixels, and for compressed pixels (a film) that hold an
-        identifier as text where it cannot be blanked.
+        For an overlay in compressed pixels, and for a film that holds an identifier as text.
     """
     before = data.get("PixelData")
     if not isinstance(before, bytes):
@@ -42,10 +42,10 @@ def clear_hidden(data: Any, who: Identifiers) -> bool:
         )
     else:
         value = without_comments(before)
-        if data.file_meta.TransferSyntaxUID != _RLE and holds(value, who, _LONG):
+        if data.file_meta.TransferSyntaxUID.startswith(_FILMS) and holds(value, who, _LONG):
             raise PrivacyError(
-                "The compressed pixels hold a name or number as text.",
-                remedy="Encode them anew without comments, or leave the file behind.",
+                "The film holds a name or number as text.",
+                remedy="Encode it anew without comments, or leave the file behind.",
             )
     if value == before:
         return False
