@@ -358,3 +358,12 @@ def test_a_text_of_which_nothing_stays_is_not_empty():
     data.LUTLabel, data.TextValue = "Wybiqufoka", "Nightingale"
     through(data)
     assert data.LUTLabel == data.TextValue == "REMOVED"
+
+
+@pytest.mark.parametrize("age", ["045Y", "45Y", "6M", "045"])
+def test_an_age_that_is_not_quite_well_formed_can_be_kept(age):
+    data = ct()
+    with leniently():
+        data.PatientAge = age
+        through(data, ["patient-characteristics"])
+    assert data.PatientAge == age

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 TIME = re.compile(r"^\d{2}(?::?\d{2}(?::?\d{2}(?:\.\d{1,6})?)?)?$")
-_AGE = re.compile(r"^\d{3}[DWMY]$")
+_AGE = re.compile(r"^\d{1,3}[DWMY]?$")  # "45Y" is not rightly formed, and common
 _UID = re.compile(r"^[0-9.]{1,64}$")
 # VRs (PS3.5 section 6.2) that stand for each other in what other programs write. Each text is
 # cleaned as a text, whichever of these it is called.
