@@ -19,7 +19,7 @@ def marks(data: Any, profile: Profile, who: Identifiers) -> dict[str, Any]:
 
     A data set that was de-identified before keeps what was said of that, as far as it still
     holds: dates once moved are not unmodified, pixels once cleaned are clean, and what was kept
-    then counts only if it is kept now. Words in its method that nobody vouches for go.
+    then counts only if it is kept now. A method with words that nobody vouches for goes.
     """
     from pydicom.dataset import Dataset
 
@@ -53,5 +53,4 @@ def _codes_before(data: Any, profile: Profile) -> list[tuple[str, str]]:
 def _method_before(data: Any, who: Identifiers) -> list[str]:
     told = data.get("DeidentificationMethod") or ()
     told = [told] if isinstance(told, str) else [str(text) for text in told]
-    kept = [text if _OURS.fullmatch(text) else cleaned(text, who)[:64] for text in told]
-    return [text for text in kept if text]
+    return [text for text in told if _OURS.fullmatch(text) or (text and cleaned(text, who) == text)]
