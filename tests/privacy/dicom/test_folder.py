@@ -294,6 +294,7 @@ def test_a_name_comes_back_in_its_own_letters(two, tmp_path, charset):
     data = dcmread(path)
     data.SpecificCharacterSet = "ISO_IR 192"
     data.PatientName = "Yamada^Tarou=山田^太郎=やまだ^たろう"
+    data.OtherPatientIDs = ["A0815", "B0815"]
     data.save_as(path)
     link, out, results = tmp_path / "link.csv", tmp_path / "out", tmp_path / "results"
     deidentify_folder(Order(path, out, link=link))
@@ -306,6 +307,7 @@ def test_a_name_comes_back_in_its_own_letters(two, tmp_path, charset):
     given = dcmread(tmp_path / "back" / "seg.dcm")
     assert given.PatientName == "Yamada^Tarou=山田^太郎=やまだ^たろう"
     assert given.SegmentLabel == result.SegmentLabel
+    assert given.OtherPatientIDs == ["A0815", "B0815"]
 
 
 @pytest.mark.parametrize(

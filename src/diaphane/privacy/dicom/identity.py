@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from diaphane.core.case import Identity
+from diaphane.privacy.dicom.forms import strings
 from diaphane.privacy.dicom.profile import Profile
 from diaphane.privacy.dicom.table import row_of
 from diaphane.privacy.dicom.values import dummy
@@ -156,9 +157,10 @@ def whose(data: Any, profile: Profile) -> Whose:
             "full-dates" not in profile.retain or keyword == "PatientBirthDate"
         ):
             dates += [value for value in values if "1900" < value[:4] < "2100"]
-    text = {key: str(data.get(key, "") or "").strip() for key in LINKED}
+    text = {key: "\\".join(strings(data[key])).strip() if key in data else "" for key in LINKED}
     study = str(data.get("StudyInstanceUID", "") or "").strip()
-    who = Identity(text["PatientName"], text["PatientID"], text["PatientBirthDate"])
+    told = ("PatientName", "PatientID", "PatientBirthDate")
+    who = Identity(*(str(data.get(key, "") or "").strip() for key in told))
     return Whose(
         patient=known_as(who) or study,
         study=study,
