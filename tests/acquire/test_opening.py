@@ -192,13 +192,3 @@ def test_images_and_their_masks_are_no_classes(tmp_path, folders):
         picture(tmp_path / "train" / folder / "1.png")
     with pytest.raises(errors.DatasetError, match="their masks, no classes"):
         open_dataset(tmp_path)
-
-
-def test_names_that_stand_in_several_inputs_are_told_apart(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for folder in ("one", "two"):
-        picture(tmp_path / folder / "a.png")
-        picture(tmp_path / folder / f"{folder}.png")
-        (tmp_path / folder / "labels.csv").write_text(f"file\na.png\n{folder}.png\n")
-    both = open_inputs(["one", "two"], sequences=False)
-    assert names(both) == ["one/a.png", "one.png", "two/a.png", "two.png"]

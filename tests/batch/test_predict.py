@@ -44,6 +44,15 @@ def test_manifest_rows_in_order(bundle, stacks, tmp_path):
     assert float(found[1]["probability:malignant"]) > float(found[0]["probability:malignant"])
 
 
+def test_cases_of_one_name_in_several_inputs_are_told_apart(bundle, toys, stacks, tmp_path):
+    other = toys.write_stacks(tmp_path / "other", 6)
+    done = batch.predict(bundle, [stacks, other], tmp_path / "p.csv")
+    found = [row["file"] for row in rows(done.out)]
+    assert found[0] == f"{stacks}/images/s00"
+    assert found[-2:] == [f"{other}/images/s04", "images/s05"]
+    assert len(set(found)) == 11
+
+
 def test_contributions_add_up_to_the_logit(bundle, stacks, tmp_path):
     done = batch.predict(bundle, [stacks], tmp_path / "p.csv", contributions=True)
     for row in rows(done.out):

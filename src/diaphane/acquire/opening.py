@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from diaphane.acquire import manifest
 from diaphane.acquire.archives import is_archive, unpack
-from diaphane.acquire.dataset import Dataset, Entry, kept, refused
+from diaphane.acquire.dataset import Dataset, kept, refused
 from diaphane.acquire.folders import file_entry, open_class_folders, open_dicom, open_images
 from diaphane.acquire.medmnist import open_medmnist
 from diaphane.acquire.nnunet import is_nnunet, open_nnunet
@@ -137,7 +136,7 @@ def open_inputs(
             found.append(Dataset("images", (entry,)))
     if not found:
         raise EmptyInput("No input was given.")
-    return found[0] if len(found) == 1 else _joined(_told_apart(found, paths))
+    return found[0] if len(found) == 1 else _joined(found)
 
 
 def _input(
@@ -182,21 +181,6 @@ def _depth(folder: Path) -> int:
     """How many levels of folders lie below, at most 2."""
     inner = [p for p in visible(folder) if p.is_dir()]
     return 0 if not inner else 1 + int(any(q.is_dir() for p in inner for q in visible(p)))
-
-
-def _told_apart(parts: Sequence[Dataset], paths: Sequence[str | Path]) -> list[Dataset]:
-    """The parts; a name that stands in several of them gets its input in front."""
-    counts = Counter(name for part in parts for name in {entry.name for entry in part.entries})
-
-    def named(entry: Entry, path: str | Path) -> Entry:
-        if counts[entry.name] == 1 or entry.name.startswith(str(path)):
-            return entry
-        return replace(entry, name=f"{path}/{entry.name}")
-
-    return [
-        replace(part, entries=tuple(named(entry, path) for entry in part.entries))
-        for part, path in zip(parts, paths, strict=True)
-    ]
 
 
 def _joined(parts: Sequence[Dataset]) -> Dataset:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from diaphane.acquire import Entry, open_inputs
 from diaphane.batch.masking import mask_names
 from diaphane.batch.tables import Refusal, is_table, write_refusals
+from diaphane.batch.taking import take_inputs
 from diaphane.bundle.anomaly import Anomaly, Detector, load_detector
 from diaphane.core.errors import InputError, UsageError
 from diaphane.core.files import replacing
@@ -72,14 +72,7 @@ def score_anomaly(
         )
     detector = detector if isinstance(detector, Detector) else load_detector(detector)
     sequences = detector.facts.input.kind == "sequence"
-    entries: list[Entry] = []
-    refused: list[Refusal] = []
-    for given in inputs:
-        try:
-            opened = open_inputs([given], sequences=sequences, stack=stack, options=options)
-            entries.extend(opened.entries)
-        except InputError as error:
-            refused.append(Refusal.of(str(given), error))
+    entries, refused = take_inputs(inputs, sequences=sequences, stack=stack, options=options)
     names, clashes = mask_names(entries) if folder is not None else ({}, [])
     refused += clashes
     rows: list[list[str]] = []

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from diaphane.acquire import Entry, open_inputs
 from diaphane.batch.predicting_masks import NO_MASKS, Drawing, predict_segmenter
 from diaphane.batch.running import answers
 from diaphane.batch.tables import Refusal, cells, columns, is_table, write_refusals
+from diaphane.batch.taking import take_inputs
 from diaphane.bundle import AnyBundle, Segmenter, load_bundle
-from diaphane.core.errors import InputError, UsageError
+from diaphane.core.errors import UsageError
 from diaphane.core.options import ReadOptions
 from diaphane.core.protocols import Progress, silent
 from diaphane.core.tables import write_table
@@ -100,16 +100,8 @@ def predict(
                 remedy="Leave --masks and what belongs to it away.",
             )
         sequences = bundle.manifest.input.kind == "sequence"
-    entries: list[Entry] = []
-    refused: list[Refusal] = []
     how = options or bundle.reading
-    for given in inputs:
-        try:
-            opened = open_inputs([given], sequences=sequences, stack=stack, options=how)
-        except InputError as error:
-            refused.append(Refusal.of(str(given), error))
-        else:
-            entries.extend(opened.entries)
+    entries, refused = take_inputs(inputs, sequences=sequences, stack=stack, options=how)
     if isinstance(bundle, Segmenter):
         found = predict_segmenter(bundle, entries, target, drawing, progress=progress)
         refused += found.refused

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diaphane.acquire import Entry, open_inputs
+from diaphane.acquire import Entry
 from diaphane.batch.running import answers
 from diaphane.batch.selecting_masks import Asked, Seen, ask_segmenter
 from diaphane.batch.tables import Refusal, is_table, write_refusals
+from diaphane.batch.taking import take_inputs
 from diaphane.bundle import AnyBundle, Bundle, Segmenter, load_bundle
-from diaphane.core.errors import EmptyInput, InputError, UsageError
+from diaphane.core.errors import EmptyInput, UsageError
 from diaphane.core.options import ReadOptions
 from diaphane.core.protocols import Progress, silent
 from diaphane.core.tables import write_table
@@ -120,15 +121,8 @@ def select(
         stacks = loaded.manifest.patch.size[0] > 1
     else:
         stacks = loaded.manifest.input.kind == "sequence"
-    entries: list[Entry] = []
-    refused: list[Refusal] = []
     how = options or loaded.reading
-    for given in inputs:
-        try:
-            opened = open_inputs([given], sequences=stacks, stack=stack, options=how)
-            entries.extend(opened.entries)
-        except InputError as error:
-            refused.append(Refusal.of(str(given), error))
+    entries, refused = take_inputs(inputs, sequences=stacks, stack=stack, options=how)
     if isinstance(loaded, Segmenter):
         asked = ask_segmenter(loaded, entries, progress)
     else:

@@ -1,17 +1,18 @@
-"""Which cases an evaluation takes, where it may write, and what it leaves."""
+"""Which cases are taken, where an evaluation may write, and what it leaves."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from diaphane.acquire import Dataset, Entry
+from diaphane.acquire import Dataset, Entry, open_inputs
 from diaphane.batch.tables import Refusal
 from diaphane.bundle import Seen
-from diaphane.core.errors import DatasetError, DiaphaneError, UsageError
+from diaphane.core.errors import DatasetError, DiaphaneError, InputError, UsageError
 from diaphane.core.evaluation import Evaluation
+from diaphane.core.options import ReadOptions
 
 SPLITS = ("train", "val", "test", "all")
 
@@ -27,6 +28,31 @@ class EvaluationSummary:
     refused: tuple[Refusal, ...]
     rejected: Path | None
     notes: tuple[str, ...] = ()
+
+
+def take_inputs(
+    inputs: Sequence[str | Path], *, sequences: bool, stack: bool | None, options: ReadOptions
+) -> tuple[list[Entry], list[Refusal]]:
+    """Cases of all inputs, and those that cannot be opened; arguments as in ``open_inputs``.
+
+    Where cases of several inputs have one name, it gets its input in front.
+    """
+    found: list[tuple[str, Entry]] = []
+    refused: list[Refusal] = []
+    for given in inputs:
+        try:
+            opened = open_inputs([given], sequences=sequences, stack=stack, options=options)
+        except InputError as error:
+            refused.append(Refusal.of(str(given), error))
+        else:
+            found += [(str(given), entry) for entry in opened.entries]
+    inside = Counter(name for name, _ in {(entry.name, given) for given, entry in found})
+    return [
+        entry
+        if inside[entry.name] == 1 or entry.name.startswith(given)
+        else replace(entry, name=f"{given}/{entry.name}")
+        for given, entry in found
+    ], refused
 
 
 def require_split(split: str) -> None:
