@@ -220,6 +220,7 @@ def test_grades_are_told_by_their_names(tmp_path, names, ordered):
 
 def test_codes_of_an_archive_are_no_grades(tmp_path):
     assert grade_of("adenoma") is None
+    assert grade_of("class 3") is None
     np.savez(
         tmp_path / "codes.npz",
         train_images=np.random.default_rng(0).integers(0, 255, (20, 16, 16, 4)).astype(np.uint8),

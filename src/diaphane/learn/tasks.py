@@ -12,7 +12,7 @@ from diaphane.learn.facts import Fingerprint
 
 _GRADED = ("none", "no", "minimal", "mild", "moderate", "severe", "very severe", "extreme")
 _ROMAN = ("0", "i", "ii", "iii", "iv", "v", "vi")
-_GRADE = re.compile(r"(?:grade|stage|score|level|class|g|t|kl|bi-?rads|pi-?rads)[ _-]*(\d+|[ivx]+)")
+_GRADE = re.compile(r"(?:grade|stage|score|level|g|t|kl|bi-?rads|pi-?rads)[ _-]*(\d+|[ivx]+)")
 
 
 def task_of(
