@@ -77,13 +77,14 @@ def split_volumes(members: Sequence[Header], rejected: Rejected) -> Iterator[Par
     images: list[Plane] = []
     nuclears: list[list[Plane]] = []
     objects: dict[str, list[Header]] = defaultdict(list)
-    whole: set[str] = set()
+    whole: set[tuple[str | int, ...]] = set()
     for header in sorted(members, key=_in_time):
         if header.frames > 1 or header.is_enhanced or header.is_mosaic:
-            if header.sop_uid and header.sop_uid in whole:
+            size = (header.rows, header.columns, header.frames, header.bits_allocated)
+            if header.sop_uid and (header.sop_uid, *size) in whole:
                 rejected.append((header.path, _twin(header)))
                 continue
-            whole.add(header.sop_uid)
+            whole.add((header.sop_uid, *size))
         if header.is_mosaic:
             try:
                 tiled.append(Part(mosaic_planes(header)))
