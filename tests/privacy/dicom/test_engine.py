@@ -367,3 +367,10 @@ def test_an_age_that_is_not_quite_well_formed_can_be_kept(age):
         data.PatientAge = age
         through(data, ["patient-characteristics"])
     assert data.PatientAge == age
+
+
+def test_the_encrypted_original_of_an_earlier_de_identification_goes():
+    data, item = ct(), Dataset()
+    item.EncryptedContent = b"envelope for Wybiqufoka "
+    data.EncryptedAttributesSequence = [item]
+    assert "EncryptedAttributesSequence" not in through(data)

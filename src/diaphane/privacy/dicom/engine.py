@@ -32,6 +32,8 @@ _CLASSES = frozenset(
 _CODES = frozenset(("PatientID", "PatientName", "ClinicalTrialSubjectID"))
 _BULK = frozenset(("OB", "OW", "OF", "OD", "OL", "OV"))
 _COUNTS = frozenset(("IS", "DS", "UL", "SL", "UV", "SV"))
+# EncryptedAttributesSequence: what an earlier de-identification took off, and who may read it.
+_ENCRYPTED = 0x04000500
 _DEPTH = 64
 
 
@@ -157,7 +159,7 @@ class _Work:
             if tag.group % 2 and tag in safe:
                 continue
             row = row_of(tag)
-            odd = tag.element == 0 or tag.group in (0x0000, 0x0002, 0x0004)
+            odd = tag.element == 0 or tag.group in (0, 2, 4) or tag == _ENCRYPTED
             if (row is None and odd) or (tag.group % 2 and row is not None) or tag in overlays:
                 self._remove(data, tag, where)
                 continue
