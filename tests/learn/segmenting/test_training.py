@@ -13,6 +13,7 @@ import pytest
 
 from diaphane.bundle import load_segmenter
 from diaphane.core.errors import DatasetError, Diverged, PlanError
+from diaphane.learn import plan
 from diaphane.learn.runs import RunFolder
 from diaphane.models.segment_files import load_segmenter_weights
 
@@ -128,15 +129,13 @@ def test_odd_masks_train(outlined: ModuleType, trained: Callable[..., Any], tmp_
     assert any("step 6/6" in line for line in said)
 
 
-def test_masks_that_are_all_empty_train_to_nothing(
-    outlined: ModuleType, trained: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_masks_that_are_all_empty_are_refused(outlined: ModuleType, tmp_path: Path) -> None:
     cases = [
         (outlined.volume(i, (6, 10, 10))[0], np.zeros((6, 10, 10), np.uint8)) for i in range(3)
     ]
     path = outlined.write_msd(tmp_path / "set", cases, labels=("thing",))
-    made, _ = trained(path, tmp_path / "run", folds=1)
-    assert made.bundle.manifest.classes == ("thing",)
+    with pytest.raises(DatasetError, match="All masks are empty"):
+        plan(path)
 
 
 def test_a_single_case_trains_and_promises_nothing(

@@ -257,6 +257,9 @@ def test_numbers_go_on_where_the_link_table_ends(two, tmp_path):
     deidentify_folder(Order(two, tmp_path / "b", Profile(), form, link))
     assert {p.name for p in (tmp_path / "b").iterdir()} == {"S1", "S2"}
     assert LinkTable.read(link).patients["S1"]["PatientID"] == "00"
+    # Without it nobody knows whose the numbers in a folder are.
+    with pytest.raises(PrivacyError, match="two patients could get the same"):
+        deidentify_folder(Order(two, tmp_path / "b", naming=form))
 
 
 def test_pseudonyms_and_names_of_files_are_the_same_in_every_run(two, tmp_path):

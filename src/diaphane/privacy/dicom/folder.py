@@ -131,13 +131,20 @@ def deidentify_folder(order: Order, progress: Progress = silent) -> Outcome:
     EmptyInput
         When there is no DICOM file.
     PrivacyError, OutputError
-        When the link table cannot be read, or nothing can be written.
+        When the link table cannot be read, or nothing can be written; when patients are to be
+        numbered in a folder that holds some already, and no link table says who they are.
     """
     secret = Secret(load_key())
     outcome = Outcome()
     before = LinkTable()
     if order.link is not None and order.link.exists():
         before = LinkTable.read(order.link)
+    if order.naming.form is not None and not before.patients and _holds_any(order.out):
+        raise PrivacyError(
+            "Who has which number in this folder is not remembered: two patients could get the same.",
+            path=order.out,
+            remedy="Give --link with the table of the earlier run, or another folder.",
+        )
     files, outcome.ignored = dicom_files(order.source)
 
     if order.previews is not None:
@@ -179,6 +186,10 @@ def deidentify_folder(order: Order, progress: Progress = silent) -> Outcome:
     outcome.patients = len({who.patient for who in written})
     outcome.studies = len({who.study for who in written})
     return outcome
+
+
+def _holds_any(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
 
 
 def _tasks(
