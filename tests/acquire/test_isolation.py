@@ -123,41 +123,45 @@ def test_a_script_without_a_guard_reads_and_leaves_no_process(tmp_path):
     where = tmp_path / "data"
     where.mkdir()
     (where / "json.py").write_text("raise SystemExit('imported from the folder of data')")
-    before = _workers()
     done = subprocess.run(
         [sys.executable, script, compressed()],
-        cwd=where, capture_output=True, text=True, check=False,
+        cwd=where, env=os.environ | _mark(script), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == int(read(compressed()).voxels.sum())
-    assert _workers() <= before
+    assert not _workers(script)
 
 
 def test_workers_of_a_killed_program_end(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(PROGRAM + "import time; time.sleep(60)\n")
-    before = _workers()
     with subprocess.Popen(
-        [sys.executable, script, compressed()], stdout=subprocess.PIPE
-    ) as program:
+        [sys.executable, script, compressed()],
+        env=os.environ | _mark(script), stdout=subprocess.PIPE,
+    ) as program:  # fmt: skip
         assert program.stdout.readline()
-        assert _workers() - before
+        assert _workers(script)
         program.kill()
     until = time.monotonic() + 20
-    while _workers() - before and time.monotonic() < until:
+    while _workers(script) and time.monotonic() < until:
         time.sleep(0.05)
-    assert not _workers() - before
+    assert not _workers(script)
 
 
-def _workers():
-    """Worker processes of this machine that are not this process's own."""
-    mine = {child.pid for child in psutil.Process().children()}
+def _mark(script):
+    """By which the processes of a script are told from those of other tests."""
+    return {"STARTED_BY": str(script)}
+
+
+def _workers(script):
+    """Worker processes that a script has started."""
     found = set()
-    for process in psutil.process_iter(["cmdline", "status"]):
+    for process in psutil.process_iter(["cmdline", "status", "environ"]):
+        told = process.info["environ"] or {}
         words = process.info["cmdline"] or []
         if "diaphane.acquire.worker" in words and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.add(process.pid)
-    return found - mine
+            found |= {process.pid} if told.get("STARTED_BY") == str(script) else set()
+    return found
 
 
 def test_a_compressed_frame_reads_as_without_a_worker():
