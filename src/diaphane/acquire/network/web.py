@@ -170,7 +170,10 @@ class Web:
             if self.tls is not None:
                 session.cert = (str(self.tls.certificate), str(self.tls.key))
                 session.verify = str(self.tls.authority)
-            yield DICOMwebClient(self.url.rstrip("/"), session=session, timeout=self.timeout)
+            client = DICOMwebClient(self.url.rstrip("/"), session=session, timeout=self.timeout)
+            # A busy service is asked again after 1 and 2 s; a wrong address need not wait for 30.
+            client.set_http_retry_params(max_attempts=3, wait_exponential_multiplier=500)
+            yield client
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
