@@ -34,7 +34,7 @@ def chosen(count: int) -> NDArray[np.int64]:
     return np.random.default_rng(0).permutation(count)[:N]
 
 
-def nodules(shared_data: Find, each: int = 2) -> Iterator[Grey]:
+def nodules(shared_data: Find, each: int = 6) -> Iterator[Grey]:
     entries = open_dataset(shared_data("lidc_nodules")).entries
     for entry in entries[::each]:
         yield np.asarray(entry.load().volume.voxels)
@@ -61,7 +61,7 @@ def noise(_: Find) -> Iterator[Grey]:
 
 
 def inverted(shared_data: Find) -> Iterator[Grey]:
-    return (255 - stack for stack in nodules(shared_data, 8))
+    return (255 - stack for stack in nodules(shared_data))
 
 
 def contrast_flipped(shared_data: Find) -> Iterator[Grey]:
