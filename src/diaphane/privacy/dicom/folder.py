@@ -131,22 +131,21 @@ def deidentify_folder(order: Order, progress: Progress = silent) -> Outcome:
     EmptyInput
         When there is no DICOM file.
     PrivacyError, OutputError
-        When the link table cannot be read, or nothing can be written; when patients are to be
-        numbered in a folder that holds some already, and no link table says who they are.
+        When the link table cannot be read, nothing can be written, or patients are to be numbered
+        in a folder that holds some already and no link table says who they are.
     """
     secret = Secret(load_key())
     outcome = Outcome()
     before = LinkTable()
     if order.link is not None and order.link.exists():
         before = LinkTable.read(order.link)
-    if order.naming.form is not None and not before.patients and _holds_any(order.out):
+    if order.naming.form is not None and not before.patients and any(order.out.glob("*")):
         raise PrivacyError(
-            "Who has which number in this folder is not remembered: two patients could get the same.",
+            "Whose the numbers in this folder are nobody knows: two patients could get the same.",
             path=order.out,
             remedy="Give --link with the table of the earlier run, or another folder.",
         )
     files, outcome.ignored = dicom_files(order.source)
-
     if order.previews is not None:
         order.previews.mkdir(mode=0o700, parents=True, exist_ok=True)
     setting = _Setting(order.profile, secret.key, order.previews, order.try_pixels)
@@ -186,10 +185,6 @@ def deidentify_folder(order: Order, progress: Progress = silent) -> Outcome:
     outcome.patients = len({who.patient for who in written})
     outcome.studies = len({who.study for who in written})
     return outcome
-
-
-def _holds_any(folder: Path) -> bool:
-    return folder.is_dir() and any(folder.iterdir())
 
 
 def _tasks(
