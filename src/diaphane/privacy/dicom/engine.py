@@ -243,8 +243,11 @@ class _Work:
         elif vr == "UI":
             if not are_uids(strings(element)):
                 self._replace_uids(element, where)
-        elif vr in ("PN", "UR") or (vr in ("DA", "DT") and not all(map(_is_day, strings(element)))):
+        elif vr == "PN" or (vr in ("DA", "DT") and not all(map(_is_day, strings(element)))):
             self._set(element, None, where, "emptied")
+        elif vr == "UR":
+            if any(map(self.who.told_by, strings(element))):
+                self._set(element, None, where, "emptied")
         elif vr in _BULK and content.tells(element, self.who):
             self._remove(data, element.tag, where)
 
