@@ -55,23 +55,16 @@ def split_volumes(members: Sequence[Header], rejected: Rejected) -> Iterator[Par
     by itself, unless all state their place and stack to a grid. What is refused is added to
     ``rejected``.
     """
-    people = {header.patient for header in members}
-    if len(people) > 1:
-        error = MixedSeries(
-            "One series holds images of two patients.",
-            path=folder_of(members),
-            remedy="Separate them; a series belongs to one patient.",
-        )
-        rejected.append((folder_of(members), error))
-        return
-    if len({header.study_uid for header in members}) > 1:
-        error = MixedSeries(
-            "One series holds images of two studies.",
-            path=folder_of(members),
-            remedy="Separate them; a series belongs to one study.",
-        )
-        rejected.append((folder_of(members), error))
-        return
+    owners = (("patient", "patients", "patient"), ("study", "studies", "study_uid"))
+    for one, two, name in owners:
+        if len({getattr(header, name) for header in members}) > 1:
+            error = MixedSeries(
+                f"One series holds images of two {two}.",
+                path=folder_of(members),
+                remedy=f"Separate them; a series belongs to one {one}.",
+            )
+            rejected.append((folder_of(members), error))
+            return
     tiled: list[Part] = []
     singles: list[Plane] = []
     images: list[Plane] = []

@@ -28,7 +28,13 @@ from diaphane.privacy.dicom.files import (
 )
 from diaphane.privacy.dicom.hidden import clear_hidden
 from diaphane.privacy.dicom.identity import LINKED, Whose, whose
-from diaphane.privacy.dicom.people import Coded, LinkTable, Naming, name_patients
+from diaphane.privacy.dicom.people import (
+    Coded,
+    LinkTable,
+    Naming,
+    name_patients,
+    require_remembered,
+)
 from diaphane.privacy.dicom.profile import Profile
 from diaphane.privacy.dicom.values import Secret
 from diaphane.privacy.dicom.words import Identifiers
@@ -131,20 +137,13 @@ def deidentify_folder(order: Order, progress: Progress = silent) -> Outcome:
     EmptyInput
         When there is no DICOM file.
     PrivacyError, OutputError
-        When the link table cannot be read, nothing can be written, or patients are to be numbered
-        in a folder that holds some already and no link table says who they are.
+        When the link table cannot be read, or is needed to number patients and not there, or
+        nothing can be written.
     """
     secret = Secret(load_key())
     outcome = Outcome()
-    before = LinkTable()
-    if order.link is not None and order.link.exists():
-        before = LinkTable.read(order.link)
-    if order.naming.form is not None and not before.patients and any(order.out.glob("*")):
-        raise PrivacyError(
-            "Whose the numbers in this folder are nobody knows: two patients could get the same.",
-            path=order.out,
-            remedy="Give --link with the table of the earlier run, or another folder.",
-        )
+    before = LinkTable.read(order.link) if order.link and order.link.exists() else LinkTable()
+    require_remembered(order.out, order.naming, before)
     files, outcome.ignored = dicom_files(order.source)
     if order.previews is not None:
         order.previews.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -188,6 +188,22 @@ class Naming:
     form: str | None = None
 
 
+def require_remembered(folder: Path, naming: Naming, before: LinkTable) -> None:
+    """Refuse to number patients where files are already, and nobody knows whose.
+
+    Raises
+    ------
+    PrivacyError
+        Naming the folder.
+    """
+    if naming.form is not None and not before.patients and any(folder.glob("*")):
+        raise PrivacyError(
+            "Whose the numbers in this folder are nobody knows: two patients could get the same.",
+            path=folder,
+            remedy="Give --link with the table of the earlier run, or another folder.",
+        )
+
+
 def name_patients(
     patients: Iterable[str], naming: Naming, secret: Secret, before: LinkTable
 ) -> dict[str, Coded]:
